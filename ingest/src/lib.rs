@@ -1,0 +1,1 @@
+//! From an exhibit to hashed, scanned and staged items

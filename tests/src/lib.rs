@@ -1,0 +1,1 @@
+//! Whole-pipeline, crash, hostile and Kafka tests; benches
