@@ -23,14 +23,19 @@ pub enum Found {
 pub struct Find {
     /// What was found.
     pub found: Found,
-    /// First byte in the buffer.
-    pub offset: usize,
+    /// First byte: in the text, or in the whole stream.
+    pub offset: u64,
     /// Bytes as stored.
-    pub length: usize,
+    pub length: u64,
     /// How its characters are stored.
     pub encoding: Encoding,
     /// What holds up a weak value.
     pub support: Option<String>,
     /// Escaped text around it, secrets masked.
     pub context: String,
+}
+
+/// Finds observables and secrets in one text (a field of a record). Offsets are bytes of the text.
+pub fn find_in_text(_text: &str) -> Vec<Find> {
+    Vec::new()
 }

@@ -1,1 +1,4 @@
-//! From staged items to records, in a sandbox
+//! From staged items to records, in a sandbox.
+
+pub mod emit;
+pub mod parse;

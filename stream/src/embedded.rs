@@ -12,7 +12,7 @@ use std::time::Duration;
 /// The writing end.
 #[derive(Clone)]
 pub struct Queues {
-    units: Option<Sender<WorkUnit>>,
+    units: Option<Sender<(Id, WorkUnit)>>,
     batches: Sender<(Id, Batch)>,
 }
 
@@ -23,15 +23,13 @@ pub struct Queue<T> {
     next_offset: i64,
 }
 
-/// The reading end of the work units: cloned, so that several workers share it.
-pub type UnitQueue = Receiver<WorkUnit>;
-
 /// Makes the queues of one exhibit: `units` and `batches` messages long.
-pub fn queues(units: usize, batches: usize) -> (Queues, UnitQueue, Queue<Batch>) {
+pub fn queues(units: usize, batches: usize) -> (Queues, Queue<WorkUnit>, Queue<Batch>) {
     let (unit_sender, unit_receiver) = bounded(units);
     let (batch_sender, batch_receiver) = bounded(batches);
-    let queue = Queue { receiver: batch_receiver, topic: Topic::Records, next_offset: 0 };
-    (Queues { units: Some(unit_sender), batches: batch_sender }, unit_receiver, queue)
+    let unit_queue = Queue { receiver: unit_receiver, topic: Topic::Items, next_offset: 0 };
+    let batch_queue = Queue { receiver: batch_receiver, topic: Topic::Records, next_offset: 0 };
+    (Queues { units: Some(unit_sender), batches: batch_sender }, unit_queue, batch_queue)
 }
 
 impl Queues {
@@ -45,7 +43,7 @@ impl Queues {
 impl Publish for Queues {
     fn unit(&self, unit: &WorkUnit) -> Result<(), Error> {
         let units = self.units.as_ref().ok_or(Error::Closed)?;
-        units.send(unit.clone()).map_err(|_| Error::Closed)
+        units.send((unit.primary.item.exhibit, unit.clone())).map_err(|_| Error::Closed)
     }
 
     fn batch(&self, exhibit: Id, batch: Batch) -> Result<(), Error> {

@@ -1,0 +1,241 @@
+//! The one way out of a parser: records, problems and counts.
+
+use crate::parse::Outcome;
+use model::observable::{Encoding, Finder};
+use model::provenance::Provenance;
+use model::recognize::{Find, Found, find_in_text};
+use model::record::{self, Record};
+use model::{Body, Code, Definition, Digest, Id, LedgerRow, Locator, Problem, Secret, Sighting, Stage, State, WorkUnit};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// Where bodies go: the frame writer of the child process, or a vector in a test. False stops the parser (quota).
+pub trait Outlet {
+    /// Takes one body.
+    fn put(&mut self, body: Body);
+}
+
+impl Outlet for Vec<Body> {
+    fn put(&mut self, body: Body) {
+        self.push(body);
+    }
+}
+
+/// Collects what a parser says of one unit, finds observables in every text, and keeps ids distinct.
+pub struct Emit<'a> {
+    unit: &'a WorkUnit,
+    definition: Definition,
+    outlet: &'a mut dyn Outlet,
+    /// Threads told of, by id; true where a row of their own did.
+    threads: HashMap<Id, bool>,
+    implied: Vec<record::Thread>,
+    accounts: HashSet<Id>,
+    problems: HashSet<Id>,
+    flood: BTreeMap<Code, u64>,
+    cap_problems: u64,
+    /// How many bodies that the primary item announces were put.
+    announced: u64,
+}
+
+impl<'a> Emit<'a> {
+    /// Begins a unit that the definition or parser of that name and digest reads.
+    pub fn new(unit: &'a WorkUnit, name: &str, sha256: Digest, cap_problems: u64, outlet: &'a mut dyn Outlet) -> Emit<'a> {
+        let definition = Definition::new(unit.primary.item.exhibit, name, sha256);
+        outlet.put(Body::Definition(definition.clone()));
+        Emit {
+            unit,
+            definition,
+            outlet,
+            threads: HashMap::new(),
+            implied: Vec::new(),
+            accounts: HashSet::new(),
+            problems: HashSet::new(),
+            flood: BTreeMap::new(),
+            cap_problems,
+            announced: 0,
+        }
+    }
+
+    /// The unit.
+    pub fn unit(&self) -> &'a WorkUnit {
+        self.unit
+    }
+
+    /// The region that national phone numbers are read as of, if configured.
+    pub fn region(&self) -> Option<&'a str> {
+        self.unit.region.as_deref()
+    }
+
+    /// The provenance of a live record at a place of the primary item.
+    pub fn provenance(&self, locator: Locator) -> Provenance {
+        let item = &self.unit.primary.item;
+        Provenance { exhibit: item.exhibit, item: item.id, locator, state: State::Live, definition: self.definition.id }
+    }
+
+    /// Puts a record and the observables in its texts. False: a thread or account with that key was already told of, and the
+    /// record counts as rejected (`duplicate_key`); the caller writes it in its ledger row.
+    #[must_use]
+    pub fn record(&mut self, record: Record) -> bool {
+        let id = record.id();
+        match &record {
+            Record::Thread(_) => {
+                if self.threads.insert(id, true) == Some(true) {
+                    return false;
+                }
+            }
+            Record::Account(_) => {
+                if !self.accounts.insert(id) {
+                    return false;
+                }
+            }
+            Record::Message(message) => {
+                if let Some(key) = &message.thread_key {
+                    self.imply_thread(&message.provenance, &message.app, key);
+                }
+            }
+            _ => {}
+        }
+        self.find(&record, id);
+        self.put(Body::Record(record));
+        true
+    }
+
+    /// Remembers that a message names a thread, in case no row of its own does.
+    fn imply_thread(&mut self, provenance: &Provenance, app: &str, key: &str) {
+        let id = record::thread_id(provenance, app, key);
+        if self.threads.contains_key(&id) {
+            return;
+        }
+        self.threads.insert(id, false);
+        self.implied.push(record::Thread {
+            provenance: provenance.clone(),
+            app: app.to_owned(),
+            thread_key: key.to_owned(),
+            name: None,
+            thread_type: None,
+            created: None,
+            implied: true,
+        });
+    }
+
+    /// Finds observables and secrets in every text of a record.
+    fn find(&mut self, record: &Record, id: Id) {
+        for (field, text) in record.texts() {
+            for find in find_in_text(text) {
+                let body = self.found(record.provenance(), id, field, find);
+                self.put(body);
+            }
+        }
+    }
+
+    fn found(&self, provenance: &Provenance, record: Id, field: &str, find: Find) -> Body {
+        let (exhibit, item) = (provenance.exhibit, provenance.item);
+        let row = provenance.locator.row().map(|(table, row_id)| (table.to_owned(), row_id));
+        let (record, field, field_offset) = (Some(record), Some(field.to_owned()), Some(find.offset));
+        match find.found {
+            Found::Observable(observable) => Body::Sighting(Box::new(Sighting {
+                observable,
+                exhibit,
+                item,
+                finder: Finder::Record,
+                record,
+                field,
+                field_offset,
+                byte_offset: None,
+                byte_length: None,
+                encoding: Encoding::Utf8,
+                row,
+                support: find.support,
+                context: find.context,
+            })),
+            Found::Secret { kind, value, detail } => Body::Secret(Box::new(Secret {
+                exhibit,
+                item,
+                finder: Finder::Record,
+                kind,
+                value,
+                detail,
+                record,
+                field,
+                field_offset,
+                byte_offset: None,
+                byte_length: None,
+                row,
+            })),
+        }
+    }
+
+    /// Puts a sighting or secret that was found outside records (the cell scan); offsets must be distinct.
+    pub fn sighting(&mut self, body: Body) {
+        self.put(body);
+    }
+
+    /// Puts a problem on the primary item. The same problem twice is one; past the cap of one code they are only counted.
+    pub fn problem(&mut self, code: Code, detail: impl Into<String>) {
+        let item = &self.unit.primary.item;
+        let problem =
+            Problem { exhibit: item.exhibit, item: Some(item.id), stage: Stage::Normalize, code, detail: detail.into() };
+        let count = self.flood.entry(code).or_default();
+        if *count >= self.cap_problems {
+            *count += 1;
+        } else if self.problems.insert(problem.id()) {
+            *count += 1;
+            self.put(Body::Problem(problem));
+        }
+    }
+
+    /// Puts a count; the item and exhibit are the primary's.
+    pub fn ledger(
+        &mut self,
+        source: &str,
+        record_kind: &str,
+        row_table: Option<&str>,
+        rows_seen: u64,
+        records: u64,
+        reason: Option<String>,
+    ) {
+        let item = &self.unit.primary.item;
+        let row = LedgerRow {
+            exhibit: item.exhibit,
+            item: item.id,
+            source: source.to_owned(),
+            record_kind: record_kind.to_owned(),
+            row_table: row_table.map(str::to_owned),
+            rows_seen,
+            records,
+            rejected: rows_seen.saturating_sub(records),
+            reason,
+        };
+        self.put(Body::Ledger(row));
+    }
+
+    fn put(&mut self, body: Body) {
+        if body.item().is_some() {
+            self.announced += 1;
+        }
+        self.outlet.put(body);
+    }
+
+    /// Ends the unit: implied threads, the count of flooded problems, and the primary item with its status.
+    pub fn finish(mut self, outcome: Outcome) {
+        for thread in std::mem::take(&mut self.implied) {
+            let id = record::thread_id(&thread.provenance, &thread.app, &thread.thread_key);
+            if self.threads.get(&id) == Some(&false) {
+                self.put(Body::Record(Record::Thread(thread)));
+            }
+        }
+        let flood: Vec<_> =
+            self.flood.iter().filter(|(_, count)| **count > self.cap_problems).map(|(code, count)| (*code, *count)).collect();
+        for (code, count) in flood {
+            let item = &self.unit.primary.item;
+            let detail = format!("{} more problems of code {}", count - self.cap_problems, code.name());
+            let (exhibit, item) = (item.exhibit, Some(item.id));
+            self.put(Body::Problem(Problem { exhibit, item, stage: Stage::Normalize, code: Code::Flood, detail }));
+        }
+        let mut item = self.unit.primary.item.clone();
+        item.status = outcome.status;
+        item.reason = outcome.reason;
+        item.definition = Some(self.definition.name.clone());
+        item.announced += self.announced;
+        self.outlet.put(Body::Item(Box::new(item)));
+    }
+}

@@ -1,0 +1,58 @@
+//! What is not SQLite, or more than a definition can say: one file a format.
+
+use crate::emit::Emit;
+use model::{ItemStatus, WorkUnit};
+use std::path::Path;
+
+/// The item to parse, as the child process sees it.
+pub struct Input<'a> {
+    /// The unit of work.
+    pub unit: &'a WorkUnit,
+    /// Scratch folder: holds the content as `main`, companions as `main-wal` and `main-journal`, and nothing else.
+    pub folder: &'a Path,
+    /// First bytes of the content (up to 64 KiB).
+    pub head: &'a [u8],
+    /// Limits.
+    pub limits: &'a config::Normalize,
+}
+
+/// How a parser ended.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Outcome {
+    /// The item's status.
+    pub status: ItemStatus,
+    /// Why, if it is not `parsed` or `plain`.
+    pub reason: Option<String>,
+}
+
+impl Outcome {
+    /// Read to its end.
+    pub fn parsed() -> Outcome {
+        Outcome { status: ItemStatus::Parsed, reason: None }
+    }
+
+    /// Read in part.
+    pub fn partial(reason: impl Into<String>) -> Outcome {
+        Outcome { status: ItemStatus::Partial, reason: Some(reason.into()) }
+    }
+
+    /// Could not be read.
+    pub fn failed(reason: impl Into<String>) -> Outcome {
+        Outcome { status: ItemStatus::Failed, reason: Some(reason.into()) }
+    }
+}
+
+/// One parser.
+pub trait Parser: Sync {
+    /// Its name, as in `definition.name`.
+    fn name(&self) -> &'static str;
+    /// Its version: changes whenever the same evidence would give other records.
+    fn version(&self) -> u32;
+    /// Whether the content is its format: by content first (`head`), by name second.
+    fn identify(&self, input: &Input<'_>) -> bool;
+    /// Reads the content. What goes wrong becomes problems; the outcome says how far it came.
+    fn parse(&self, input: &Input<'_>, emit: &mut Emit<'_>) -> Outcome;
+}
+
+/// Every parser, the most particular first.
+pub const PARSERS: &[&dyn Parser] = &[];
