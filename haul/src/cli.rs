@@ -1,0 +1,126 @@
+//! What can be typed.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Turns seized devices into sealed evidence bundles.
+#[derive(Parser, Debug)]
+#[command(name = "haul", version, about, max_term_width = 110)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Make one sealed bundle of each EVIDENCE; typed again, it goes on where it stopped
+    Run(Run),
+    /// Show what is walked, parsed, pending and failed, and (with --config) how far the workers of a fleet lag
+    Status(Status),
+    /// Check bundles: ledger, leaves, root, signature; the first thing that is wrong is named
+    Verify(Verify),
+    /// Go back to the evidence and print the raw value that a record, sighting or item comes from
+    Explain(Explain),
+    /// Make the unit's signing key
+    Keygen(Keygen),
+    /// Create the topics of a fleet
+    Topics(Topics),
+    /// List every definition and parser
+    Artifacts(Artifacts),
+}
+
+/// `haul run`.
+#[derive(Args, Debug, Clone)]
+pub struct Run {
+    /// Folders, files, archives; or a .toml manifest that lists a raid's exhibits
+    #[arg(required = true)]
+    pub evidence: Vec<PathBuf>,
+    /// Label of the case
+    #[arg(long = "case")]
+    pub case_label: String,
+    /// Folder for the bundles; it must not lie inside the evidence
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Exhibit number; the name of EVIDENCE unless given (one EVIDENCE only)
+    #[arg(long)]
+    pub exhibit: Option<String>,
+    /// What the exhibit is
+    #[arg(long, default_value = "unknown", value_parser = ["phone", "computer", "unknown"])]
+    pub kind: String,
+    /// Password to try on encrypted archives (can be repeated)
+    #[arg(long = "password")]
+    pub passwords: Vec<String>,
+    /// Settings file; keys it leaves out have their defaults
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+    /// Folder with artifact definitions of your own
+    #[arg(long)]
+    pub artifacts: Option<PathBuf>,
+    /// Threads and parser processes [default: one per core]
+    #[arg(long)]
+    pub workers: Option<usize>,
+    /// Parse although the kernel cannot confine the parsers; written in the run record
+    #[arg(long)]
+    pub weak_sandbox: bool,
+    /// Do not sign the bundle; it says so
+    #[arg(long)]
+    pub unsigned: bool,
+}
+
+/// `haul status`.
+#[derive(Args, Debug)]
+pub struct Status {
+    /// Output folder of `haul run` or `haul-export`
+    pub out: Option<PathBuf>,
+    /// Settings of a fleet: shows the lag of its workers
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+}
+
+/// `haul verify`.
+#[derive(Args, Debug)]
+pub struct Verify {
+    /// Bundles to check
+    #[arg(required = true)]
+    pub bundles: Vec<PathBuf>,
+}
+
+/// `haul explain`.
+#[derive(Args, Debug)]
+pub struct Explain {
+    /// The bundle
+    pub bundle: PathBuf,
+    /// Id of a record, sighting, secret, attachment or item: 32 hexadecimal digits
+    pub id: String,
+    /// Where the evidence lies now [default: as in the run record beside the bundle]
+    #[arg(long)]
+    pub evidence: Option<PathBuf>,
+    /// Password to try on encrypted archives (can be repeated)
+    #[arg(long = "password")]
+    pub passwords: Vec<String>,
+}
+
+/// `haul keygen`.
+#[derive(Args, Debug)]
+pub struct Keygen {
+    /// File to write [default: HAUL_KEY, else haul/unit_ed25519 in the configuration folder]
+    pub path: Option<PathBuf>,
+}
+
+/// `haul topics`.
+#[derive(Args, Debug)]
+pub struct Topics {
+    /// Settings file
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+}
+
+/// `haul artifacts`.
+#[derive(Args, Debug)]
+pub struct Artifacts {
+    /// Folder with artifact definitions of your own
+    #[arg(long)]
+    pub artifacts: Option<PathBuf>,
+}

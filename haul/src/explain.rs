@@ -1,0 +1,188 @@
+//! `haul explain`: from a row of a bundle back to the raw value in the evidence.
+
+use crate::cli;
+use crate::journal::Journal;
+use anyhow::{Context, Result, bail};
+use ingest::{Job, Step};
+use model::text::{escape, escape_bytes};
+use model::{Digest, Id};
+use rusqlite::{Connection, OptionalExtension, Row};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+/// Bytes of a range that are printed at most; more are counted.
+const SHOWN_BYTES: u64 = 64 << 10;
+
+/// Tables whose rows can be explained, and the place each keeps: record tables first.
+const TABLES: &[&str] =
+    &["message", "thread", "account", "participant", "contact", "contact_point", "call", "attachment", "sighting", "secret", "item"];
+
+/// The place of a row of the bundle in the evidence.
+struct Place {
+    table: &'static str,
+    item: Id,
+    row: Option<(String, i64)>,
+    pointer: Option<String>,
+    range: Option<(u64, u64)>,
+}
+
+/// Prints where a row comes from, through every container, and the raw value there.
+pub fn explain(arguments: &cli::Explain) -> Result<u8> {
+    let Some(id) = Id::parse(&arguments.id) else { bail!("{} is not an id (32 hexadecimal digits)", escape(&arguments.id)) };
+    let connection = export::open_read_only(&arguments.bundle)?;
+    let Some(place) = find(&connection, id)? else { bail!("no row of the bundle has the id {id}") };
+    let mut out = std::io::stdout().lock();
+    let chain = chain(&connection, place.item)?;
+    writeln!(out, "{} {id}", place.table)?;
+    for link in &chain {
+        let sha256 = link.sha256.map_or("not hashed".to_owned(), |digest| digest.to_string());
+        writeln!(out, "in {} · sha256 {sha256}", escape(&link.path))?;
+    }
+    let job = job(&connection, arguments)?;
+    let folder = tempfile::tempdir()?;
+    let content = folder.path().join("main");
+    let link = chain.last().context("an item has a place in its exhibit")?;
+    fetch(&job, &chain, &content)?;
+    if let Some(digest) = link.sha256 {
+        let found = digest_of(&content)?;
+        if found != digest {
+            bail!("the evidence has changed: {} has sha256 {found} now", escape(&link.path));
+        }
+    }
+    companions(&connection, &job, &chain, folder.path())?;
+    show(&mut out, &place, folder.path(), &content)?;
+    Ok(0)
+}
+
+fn show(out: &mut dyn Write, place: &Place, folder: &Path, content: &Path) -> Result<()> {
+    if let Some((table, row_id)) = &place.row {
+        writeln!(out, "table {} row {row_id}", escape(table))?;
+        for (column, value) in normalize::scratch::read_row(folder, table, *row_id)? {
+            writeln!(out, "  {} = {}", escape(&column), value)?;
+        }
+    }
+    if let Some(pointer) = &place.pointer {
+        writeln!(out, "at {}", escape(pointer))?;
+    }
+    if let Some((offset, length)) = place.range {
+        writeln!(out, "bytes {offset} to {} ({length})", offset + length)?;
+        let mut file = File::open(content)?;
+        std::io::copy(&mut (&mut file).take(offset), &mut std::io::sink())?;
+        let mut bytes = Vec::new();
+        file.take(length.min(SHOWN_BYTES)).read_to_end(&mut bytes)?;
+        writeln!(out, "  {}", escape_bytes(&bytes))?;
+        if length > SHOWN_BYTES {
+            writeln!(out, "  … {} more bytes", length - SHOWN_BYTES)?;
+        }
+    }
+    Ok(())
+}
+
+/// The row with that id, whichever table has it.
+fn find(connection: &Connection, id: Id) -> Result<Option<Place>> {
+    for table in TABLES {
+        let sql = match *table {
+            "item" => "SELECT id, NULL, NULL, NULL, NULL, NULL FROM item WHERE id = ?1".to_owned(),
+            "sighting" | "secret" => {
+                format!("SELECT item_id, row_table, row_id, NULL, byte_offset, byte_length FROM {table} WHERE id = ?1")
+            }
+            _ => format!("SELECT item_id, row_table, row_id, pointer, byte_offset, byte_length FROM {table} WHERE id = ?1"),
+        };
+        let place = connection.query_row(&sql, [id.bytes()], |row| place(table, row)).optional()?;
+        if place.is_some() {
+            return Ok(place);
+        }
+    }
+    Ok(None)
+}
+
+fn place(table: &'static str, row: &Row<'_>) -> rusqlite::Result<Place> {
+    let (name, row_id): (Option<String>, Option<i64>) = (row.get(1)?, row.get(2)?);
+    let (offset, length): (Option<u64>, Option<u64>) = (row.get(4)?, row.get(5)?);
+    Ok(Place {
+        table,
+        item: Id(row.get(0)?),
+        row: name.zip(row_id),
+        pointer: row.get(3)?,
+        range: offset.map(|offset| (offset, length.unwrap_or(0))),
+    })
+}
+
+/// One container or item on the way to the value.
+struct Link {
+    id: Id,
+    path: String,
+    path_raw: Vec<u8>,
+    sha256: Option<Digest>,
+}
+
+/// From the outermost item to the one wanted.
+fn chain(connection: &Connection, item: Id) -> Result<Vec<Link>> {
+    let mut chain = Vec::new();
+    let mut next = Some(item);
+    while let Some(id) = next {
+        if chain.len() > 64 {
+            bail!("the items of this bundle are nested in a circle");
+        }
+        let sql = "SELECT parent_id, path, path_raw, sha256 FROM item WHERE id = ?1";
+        let (parent, link) = connection.query_row(sql, [id.bytes()], |row| {
+            let path: String = row.get(1)?;
+            let raw: Option<Vec<u8>> = row.get(2)?;
+            let sha256: Option<String> = row.get(3)?;
+            let path_raw = raw.unwrap_or_else(|| path.clone().into_bytes());
+            let link = Link { id, path, path_raw, sha256: sha256.as_deref().and_then(Digest::parse) };
+            Ok((row.get::<_, Option<[u8; 16]>>(0)?, link))
+        })?;
+        chain.push(link);
+        next = parent.map(Id);
+    }
+    chain.reverse();
+    Ok(chain)
+}
+
+/// The exhibit's evidence: as given, or as the run record beside the bundle says.
+fn job(connection: &Connection, arguments: &cli::Explain) -> Result<Job> {
+    let sql = "SELECT case_label, number, kind FROM exhibit";
+    let (case_label, number, kind) = connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let evidence = match &arguments.evidence {
+        Some(path) => path.clone(),
+        None => {
+            let started = Journal::beside(&arguments.bundle).last("started")?;
+            let path = started.as_ref().and_then(|event| event["evidence"].as_str()).map(PathBuf::from);
+            path.context("no run record beside the bundle: say with --evidence where the evidence lies")?
+        }
+    };
+    Ok(Job { evidence, case_label, number, kind, passwords: arguments.passwords.clone() })
+}
+
+fn fetch(job: &Job, chain: &[Link], to: &Path) -> Result<()> {
+    let steps: Vec<Step> = chain.iter().map(|link| Step { item: link.id, path: link.path_raw.clone() }).collect();
+    let mut content = ingest::reopen(job, &config::Settings::default(), &steps)?;
+    let mut file = File::options().create(true).truncate(true).write(true).open(to)?;
+    std::io::copy(&mut content, &mut file)?;
+    Ok(())
+}
+
+/// Puts `-wal` and `-journal` of the same folder beside the content, so that SQLite sees the rows they hold.
+fn companions(connection: &Connection, job: &Job, chain: &[Link], folder: &Path) -> Result<()> {
+    let Some((link, outer)) = chain.split_last() else { return Ok(()) };
+    for suffix in ["-wal", "-journal"] {
+        let sql = "SELECT id FROM item WHERE path = ?1 AND parent_id IS ?2 AND file_kind = 'file' AND sha256 IS NOT NULL";
+        let parent = outer.last().map(|link| link.id.0);
+        let path = format!("{}{suffix}", link.path);
+        let id: Option<[u8; 16]> = connection.query_row(sql, (&path, parent), |row| row.get(0)).optional()?;
+        if let Some(id) = id {
+            let companion = self::chain(connection, Id(id))?;
+            fetch(job, &companion, &folder.join(format!("main{suffix}")))?;
+        }
+    }
+    Ok(())
+}
+
+fn digest_of(path: &Path) -> Result<Digest> {
+    use sha2::Digest as _;
+    let mut hasher = sha2::Sha256::new();
+    std::io::copy(&mut File::open(path)?, &mut hasher)?;
+    Ok(Digest(hasher.finalize().into()))
+}

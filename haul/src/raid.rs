@@ -1,0 +1,84 @@
+//! Which exhibits a `haul run` takes: the EVIDENCE arguments, or the list in a raid manifest.
+
+use crate::cli;
+use anyhow::{Context, Result, bail};
+use ingest::Job;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// A raid manifest.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+struct Manifest {
+    /// The exhibits, in the order they are taken.
+    exhibit: Vec<ManifestExhibit>,
+}
+
+/// One exhibit of a raid.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+struct ManifestExhibit {
+    /// Where the evidence lies; relative to the manifest.
+    path: std::path::PathBuf,
+    /// Its exhibit number; the name of the evidence unless given.
+    number: Option<String>,
+    /// `phone`, `computer` or `unknown`.
+    kind: Option<String>,
+    /// Passwords to try.
+    #[serde(default)]
+    passwords: Vec<String>,
+}
+
+/// The jobs of a run, in order; two exhibits of one number are refused.
+pub fn jobs(arguments: &cli::Run) -> Result<Vec<Job>> {
+    if arguments.exhibit.is_some() && arguments.evidence.len() > 1 {
+        bail!("--exhibit names one exhibit, but {} were given", arguments.evidence.len());
+    }
+    let mut jobs = Vec::new();
+    for evidence in &arguments.evidence {
+        if evidence.extension().is_some_and(|extension| extension == "toml") {
+            jobs.extend(read_manifest(evidence, arguments)?);
+        } else {
+            let entry = ManifestExhibit {
+                path: evidence.clone(),
+                number: arguments.exhibit.clone(),
+                kind: None,
+                passwords: Vec::new(),
+            };
+            jobs.push(job(entry, arguments)?);
+        }
+    }
+    let mut seen = BTreeMap::new();
+    for job in &jobs {
+        // Bundles are named by the number's file name, so that is what must differ.
+        let name = export::file_stem(&job.number);
+        if let Some(other) = seen.insert(name, &job.evidence) {
+            let (number, evidence) = (&job.number, job.evidence.display());
+            bail!("exhibit number {number} stands for both {} and {evidence}; give numbers in a manifest", other.display());
+        }
+    }
+    Ok(jobs)
+}
+
+fn read_manifest(path: &Path, arguments: &cli::Run) -> Result<Vec<Job>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let manifest: Manifest = toml::from_str(&text).with_context(|| path.display().to_string())?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let entries = manifest.exhibit.into_iter();
+    entries.map(|entry| job(ManifestExhibit { path: folder.join(&entry.path), ..entry }, arguments)).collect()
+}
+
+fn job(entry: ManifestExhibit, arguments: &cli::Run) -> Result<Job> {
+    let evidence = std::fs::canonicalize(&entry.path).with_context(|| format!("cannot open {}", entry.path.display()))?;
+    let name = evidence.file_name().map(|name| name.to_string_lossy().into_owned());
+    let Some(number) = entry.number.or(name).filter(|number| !number.is_empty()) else {
+        bail!("{} has no name: give its number with --exhibit", evidence.display());
+    };
+    let kind = entry.kind.unwrap_or_else(|| arguments.kind.clone());
+    if !["phone", "computer", "unknown"].contains(&kind.as_str()) {
+        bail!("kind of exhibit {number} must be phone, computer or unknown");
+    }
+    let passwords = entry.passwords.into_iter().chain(arguments.passwords.iter().cloned()).collect();
+    Ok(Job { evidence, case_label: arguments.case_label.clone(), number, kind, passwords })
+}
