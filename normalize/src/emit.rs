@@ -32,8 +32,8 @@ pub struct Emit<'a> {
     problems: HashSet<Id>,
     flood: BTreeMap<Code, u64>,
     cap_problems: u64,
-    /// How many bodies that the primary item announces were put.
-    announced: u64,
+    /// How many bodies were put, by the item that announces them: the primary or a companion.
+    announced: HashMap<Id, u64>,
 }
 
 impl<'a> Emit<'a> {
@@ -51,7 +51,7 @@ impl<'a> Emit<'a> {
             problems: HashSet::new(),
             flood: BTreeMap::new(),
             cap_problems,
-            announced: 0,
+            announced: HashMap::new(),
         }
     }
 
@@ -164,7 +164,8 @@ impl<'a> Emit<'a> {
         }
     }
 
-    /// Puts a sighting or secret that was found outside records (the cell scan); offsets must be distinct.
+    /// Puts a sighting or secret that was found outside records (the cell scan); offsets must be distinct. Its item is the
+    /// primary or one of the companions: whichever it names announces it.
     pub fn sighting(&mut self, body: Body) {
         self.put(body);
     }
@@ -209,13 +210,13 @@ impl<'a> Emit<'a> {
     }
 
     fn put(&mut self, body: Body) {
-        if body.item().is_some() {
-            self.announced += 1;
+        if let Some(item) = body.item() {
+            *self.announced.entry(item).or_default() += 1;
         }
         self.outlet.put(body);
     }
 
-    /// Ends the unit: implied threads, the count of flooded problems, and the primary item with its status.
+    /// Ends the unit: implied threads, the count of flooded problems, and the primary item and its companions with their status.
     pub fn finish(mut self, outcome: Outcome) {
         for thread in std::mem::take(&mut self.implied) {
             let id = record::thread_id(&thread.provenance, &thread.app, &thread.thread_key);
@@ -231,11 +232,14 @@ impl<'a> Emit<'a> {
             let (exhibit, item) = (item.exhibit, Some(item.id));
             self.put(Body::Problem(Problem { exhibit, item, stage: Stage::Normalize, code: Code::Flood, detail }));
         }
-        let mut item = self.unit.primary.item.clone();
-        item.status = outcome.status;
-        item.reason = outcome.reason;
-        item.definition = Some(self.definition.name.clone());
-        item.announced += self.announced;
-        self.outlet.put(Body::Item(Box::new(item)));
+        // Companions are read together with the primary item and end as it does.
+        for staged in std::iter::once(&self.unit.primary).chain(&self.unit.companions) {
+            let mut item = staged.item.clone();
+            item.status = outcome.status;
+            item.reason.clone_from(&outcome.reason);
+            item.definition = Some(self.definition.name.clone());
+            item.announced += self.announced.get(&item.id).copied().unwrap_or(0);
+            self.outlet.put(Body::Item(Box::new(item)));
+        }
     }
 }
