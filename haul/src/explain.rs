@@ -15,8 +15,19 @@ use std::path::{Path, PathBuf};
 const SHOWN_BYTES: u64 = 64 << 10;
 
 /// Tables whose rows can be explained, and the place each keeps: record tables first.
-const TABLES: &[&str] =
-    &["message", "thread", "account", "participant", "contact", "contact_point", "call", "attachment", "sighting", "secret", "item"];
+const TABLES: &[&str] = &[
+    "message",
+    "thread",
+    "account",
+    "participant",
+    "contact",
+    "contact_point",
+    "call",
+    "attachment",
+    "sighting",
+    "secret",
+    "item",
+];
 
 /// The place of a row of the bundle in the evidence.
 struct Place {

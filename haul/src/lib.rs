@@ -66,6 +66,9 @@ fn artifacts(arguments: &cli::Artifacts) -> Result<u8> {
 /// Whether an error means that the run can be typed again as it is: the world was bad (disk full, broker gone), not the words.
 pub fn resumable(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        cause.is::<ingest::Error>() || cause.is::<normalize::Error>() || cause.is::<export::Error>() || cause.is::<stream::Error>()
+        cause.is::<ingest::Error>()
+            || cause.is::<normalize::Error>()
+            || cause.is::<export::Error>()
+            || cause.is::<stream::Error>()
     })
 }

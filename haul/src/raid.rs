@@ -40,12 +40,8 @@ pub fn jobs(arguments: &cli::Run) -> Result<Vec<Job>> {
         if evidence.extension().is_some_and(|extension| extension == "toml") {
             jobs.extend(read_manifest(evidence, arguments)?);
         } else {
-            let entry = ManifestExhibit {
-                path: evidence.clone(),
-                number: arguments.exhibit.clone(),
-                kind: None,
-                passwords: Vec::new(),
-            };
+            let entry =
+                ManifestExhibit { path: evidence.clone(), number: arguments.exhibit.clone(), kind: None, passwords: Vec::new() };
             jobs.push(job(entry, arguments)?);
         }
     }

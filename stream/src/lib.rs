@@ -7,6 +7,7 @@
 //! Guarantees: what was published before a [`Publish::flush`] that returned `Ok` is not lost; a delivery is repeated until it
 //! was acknowledged, so it can arrive twice or out of order; every queue is bounded and a full one blocks its writer.
 
+pub mod crash;
 pub mod embedded;
 pub mod kafka;
 
