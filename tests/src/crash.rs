@@ -72,6 +72,16 @@ impl Trials {
         Trials { folder: folder.to_owned(), evidence, key, before, expected, duration, seed }
     }
 
+    /// The evidence.
+    pub fn evidence(&self) -> &Path {
+        &self.evidence
+    }
+
+    /// The signing key of all trials.
+    pub fn key(&self) -> &Path {
+        &self.key
+    }
+
     /// SHA-256 of the uninterrupted bundle.
     pub fn expected(&self) -> &str {
         &self.expected
@@ -178,9 +188,9 @@ const WORKERS: [&str; 3] = ["haul-ingest", "haul-normalize", "haul-export"];
 
 impl<'a> Fleet<'a> {
     /// Writes the settings, creates the topics and starts the workers.
-    pub fn start(trials: &'a Trials, folder: &Path, broker: &str, trial: u32, partitions: i32) -> Fleet<'a> {
+    pub fn start(trials: &'a Trials, folder: &Path, broker: &str, trial: u32, partitions: i32, workers: usize) -> Fleet<'a> {
         fs::create_dir_all(folder).unwrap();
-        let mut settings = config::Settings::default();
+        let mut settings = config::Settings { workers, ..config::Settings::default() };
         settings.stage.url = folder.join("stage").to_str().unwrap().to_owned();
         settings.kafka.brokers = broker.to_owned();
         settings.kafka.group = format!("haul-{}-{trial}", std::process::id());
@@ -210,9 +220,9 @@ impl<'a> Fleet<'a> {
         self.workers.insert(worker, command.spawn().unwrap());
     }
 
-    /// Kills and restarts until the export worker has sealed; the others are then stopped.
-    pub fn run(mut self, broker: &Broker, random: &mut Random, report: &mut Report) -> Result<(), String> {
-        for _ in 0..random.below(4) {
+    /// Kills and restarts up to `kills` times, then waits until the export worker has sealed; the others are then stopped.
+    pub fn run(mut self, broker: &Broker, kills: u64, random: &mut Random, report: &mut Report) -> Result<(), String> {
+        for _ in 0..random.below(kills + 1) {
             // The moment, not a wait for something: kills are spread over the time a fleet takes.
             std::thread::sleep(self.trials.duration.mul_f64(random.below(300) as f64 / 100.0));
             if random.below(6) == 0 && broker.ours() {
