@@ -48,7 +48,10 @@ impl Topic {
     }
 }
 
-/// The place of a delivery in its stream.
+/// The place of a delivery in its stream: everything of the partition up to it was delivered once this delivery is.
+///
+/// A later delivery can have the same position as an earlier one (over Kafka, while a message in parts is unfinished; the offset
+/// is -1 if that message is the first): a sink stores positions, it does not recognise deliveries by them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Position {
     /// Topic.
@@ -88,10 +91,10 @@ pub enum Event<T> {
     Delivery(Delivery<T>),
     /// Nothing within the time asked for.
     Idle,
-    /// These partitions are ours now. Nothing of them is delivered before [`Receive::start_at`] was called for each, so that the
-    /// receiver's own stored positions count.
+    /// These partitions are ours now. Of `records` and `problems` nothing is delivered before [`Receive::start_at`] was called for
+    /// each, so that the receiver's own stored positions count; `items` goes on where the group acknowledged last.
     Assigned(Vec<i32>),
-    /// These partitions are no longer ours: commit, close, and forget them.
+    /// These partitions go: commit, close, acknowledge and forget them before asking for the next event, which gives them away.
     Revoked(Vec<i32>),
     /// Every writer has gone and everything was delivered (embedded transport only).
     Closed,
