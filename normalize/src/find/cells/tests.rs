@@ -101,7 +101,7 @@ fn sightings(scratch: &Scratch) -> (Vec<Sighting>, Vec<Body>) {
 }
 
 fn address(number: usize) -> String {
-    format!("ADDR{number:030}")
+    format!("ADDR{number:029}Z")
 }
 
 /// Makes a database with SQLite, closed cleanly unless `keep` takes the connection.
