@@ -9,6 +9,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
+use std::fmt;
 
 const TOPICS: [Topic; 3] = [Topic::Items, Topic::Records, Topic::Problems];
 
@@ -23,6 +24,12 @@ pub struct Lag {
     pub partition: i32,
     /// Messages that are there and not acknowledged.
     pub messages: i64,
+}
+
+impl fmt::Display for Lag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} · {} partition {}: {} messages behind", self.group, self.topic, self.partition, self.messages)
+    }
 }
 
 /// Creates the topics that are missing and returns their names. A topic that is there with another number of partitions is an
@@ -58,25 +65,16 @@ pub fn create_topics(settings: &Kafka) -> Result<Vec<String>, Error> {
             Err((name, code)) => return Err(Error::Kafka(format!("cannot create topic {name}: {code}"))),
         }
     }
-    check_partitions(&admin, settings, &wanted, &created)?;
+    check_partitions(&admin, settings, &wanted)?;
     Ok(created)
 }
 
-/// Compares the partitions of the topics that were there before with those wanted.
-fn check_partitions(
-    admin: &AdminClient<DefaultClientContext>,
-    settings: &Kafka,
-    wanted: &[&TopicSettings],
-    created: &[String],
-) -> Result<(), Error> {
-    for (topic, wanted) in TOPICS.iter().zip(wanted) {
-        if created.contains(&wanted.name) {
-            continue;
-        }
-        let found = partition_counts(admin.inner(), settings, &[*topic])?;
-        if found != [wanted.partitions] {
+/// Waits until the topics are seen, and compares their partitions with those wanted: some were there before.
+fn check_partitions(admin: &AdminClient<DefaultClientContext>, settings: &Kafka, wanted: &[&TopicSettings]) -> Result<(), Error> {
+    for (found, wanted) in partition_counts(admin.inner(), settings, &TOPICS)?.into_iter().zip(wanted) {
+        if found != wanted.partitions {
             let TopicSettings { name, partitions, .. } = wanted;
-            return Err(Error::Kafka(format!("topic {name} has {found:?} partitions where {partitions} are configured")));
+            return Err(Error::Kafka(format!("topic {name} has {found} partitions where {partitions} are configured")));
         }
     }
     Ok(())

@@ -6,10 +6,14 @@ use rdkafka::ClientConfig;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
+use rdkafka::metadata::Metadata;
 use std::time::{Duration, Instant};
 
 /// How long a broker may be silent when a client starts. Later losses are waited out without limit.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long word of a new topic may take to reach every broker.
+const SPREAD: Duration = Duration::from_secs(5);
 
 /// How long one request for metadata or offsets may take.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -88,24 +92,32 @@ pub(super) fn log_error(error: &KafkaError, reason: &str) {
     tracing::warn!("{error}: {reason}");
 }
 
-/// How many partitions each topic has, by the brokers' word. Waits for a broker; a topic that is missing is an error.
-///
-/// All topics are asked for: asking for one by name would create it where brokers allow that.
+/// How many partitions each topic has, by the brokers' word. Waits for a broker; a topic that is missing is an error, after a
+/// moment in which word of a new topic can reach every broker.
 pub(super) fn partition_counts<C: ClientContext>(
     client: &Client<C>,
     settings: &Kafka,
     topics: &[Topic],
 ) -> Result<Vec<i32>, Error> {
-    let metadata = patiently(|| client.fetch_metadata(None, REQUEST_TIMEOUT))?;
-    let count = |topic: &Topic| {
-        let name = &topic_settings(settings, *topic).name;
-        let found = metadata.topics().iter().find(|found| found.name() == name);
-        match found.map(|found| found.partitions().len()) {
-            None | Some(0) => Err(Error::Kafka(format!("there is no topic {name}: `haul topics` creates it"))),
-            Some(count) => i32::try_from(count).map_err(|error| Error::Kafka(error.to_string())),
+    let begin = Instant::now();
+    loop {
+        // All topics are asked for: asking for one by name would create it where brokers allow that.
+        let metadata = patiently(|| client.fetch_metadata(None, REQUEST_TIMEOUT))?;
+        let names = topics.iter().map(|topic| &topic_settings(settings, *topic).name);
+        let counts: Result<Vec<i32>, Error> = names.map(|name| partition_count(&metadata, name)).collect();
+        if counts.is_ok() || begin.elapsed() > SPREAD {
+            return counts;
         }
-    };
-    topics.iter().map(count).collect()
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn partition_count(metadata: &Metadata, name: &str) -> Result<i32, Error> {
+    let found = metadata.topics().iter().find(|found| found.name() == name);
+    match found.map(|found| found.partitions().len()) {
+        None | Some(0) => Err(Error::Kafka(format!("there is no topic {name}: `haul topics` creates it"))),
+        Some(count) => i32::try_from(count).map_err(|error| Error::Kafka(error.to_string())),
+    }
 }
 
 /// Asks again while no broker answers, up to [`PATIENCE`].
