@@ -1,5 +1,8 @@
 //! What is not SQLite, or more than a definition can say: one file a format.
 
+mod json_stream;
+mod telegram_export;
+
 use crate::emit::Emit;
 use model::{ItemStatus, WorkUnit};
 use std::path::Path;
@@ -31,6 +34,11 @@ impl Outcome {
         Outcome { status: ItemStatus::Parsed, reason: None }
     }
 
+    /// Nothing reads more from it than the scans do.
+    pub fn plain() -> Outcome {
+        Outcome { status: ItemStatus::Plain, reason: None }
+    }
+
     /// Read in part.
     pub fn partial(reason: impl Into<String>) -> Outcome {
         Outcome { status: ItemStatus::Partial, reason: Some(reason.into()) }
@@ -55,4 +63,9 @@ pub trait Parser: Sync {
 }
 
 /// Every parser, the most particular first.
-pub const PARSERS: &[&dyn Parser] = &[];
+pub const PARSERS: &[&dyn Parser] = &[&telegram_export::TelegramExport];
+
+/// A phone number in E.164 where its country is known: written internationally, or by the exhibit's region.
+fn e164(_raw: &str, _region: Option<&str>) -> Option<String> {
+    None
+}
