@@ -10,6 +10,7 @@
 pub mod crash;
 pub mod embedded;
 pub mod kafka;
+pub mod worker;
 
 use model::wire::Batch;
 use model::{Digest, Id, WorkUnit};
@@ -24,6 +25,9 @@ pub enum Error {
     /// Kafka says no.
     #[error("kafka: {0}")]
     Kafka(String),
+    /// The operating system does not let us hear when to stop.
+    #[error("cannot catch signals: {0}")]
+    Signals(String),
 }
 
 /// A topic.
@@ -96,7 +100,8 @@ pub enum Event<T> {
     Assigned(Vec<i32>),
     /// These partitions go: commit, close, acknowledge and forget them before asking for the next event, which gives them away.
     Revoked(Vec<i32>),
-    /// Every writer has gone and everything was delivered (embedded transport only).
+    /// There will be no more: every writer has gone and everything was delivered (embedded), or the worker was told to stop
+    /// (Kafka; more is there, and whoever reads next gets it). What was delivered can still be acknowledged.
     Closed,
 }
 

@@ -16,7 +16,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How often acknowledged offsets are committed to the group.
@@ -74,6 +74,7 @@ pub struct Receiver<T> {
     committed: BTreeMap<(Topic, i32), i64>,
     committed_at: Instant,
     parts: Parts,
+    stop: Arc<AtomicBool>,
     payload: PhantomData<fn() -> T>,
 }
 
@@ -129,8 +130,16 @@ impl<T: Payload> Receiver<T> {
             committed: BTreeMap::new(),
             committed_at: Instant::now(),
             parts: Parts::default(),
+            stop: Arc::default(),
             payload: PhantomData,
         })
+    }
+
+    /// The same receiver, which says [`Event::Closed`] as soon as the flag is set.
+    pub fn until(self, stop: Arc<AtomicBool>) -> Receiver<T> {
+        let mut receiver = self;
+        receiver.stop = stop;
+        receiver
     }
 
     fn topic(&self, name: &str) -> Option<Topic> {
@@ -291,6 +300,9 @@ impl<T: Payload> Receive<T> for Receiver<T> {
         self.commit_when_due();
         let deadline = Instant::now() + timeout;
         loop {
+            if self.stop.load(Ordering::Acquire) {
+                return Ok(Event::Closed);
+            }
             let left = deadline.saturating_duration_since(Instant::now());
             let delivered = match self.consumer.poll(left.min(POLL)) {
                 None => None,
