@@ -23,11 +23,16 @@ impl Outlet for Vec<Body> {
 /// Collects what a parser says of one unit, finds observables in every text, and keeps ids distinct.
 pub struct Emit<'a> {
     unit: &'a WorkUnit,
-    definition: Definition,
+    /// What is reading now; the nil id before the first [`Emit::define`].
+    definition: Id,
+    /// Names of all that read the unit, in order.
+    definitions: Vec<String>,
     outlet: &'a mut dyn Outlet,
     /// Threads told of, by id; true where a row of their own did.
     threads: HashMap<Id, bool>,
     implied: Vec<record::Thread>,
+    /// App and key of the thread that was implied last: messages of one thread come in runs.
+    last_thread: (String, String),
     accounts: HashSet<Id>,
     problems: HashSet<Id>,
     flood: BTreeMap<Code, u64>,
@@ -39,20 +44,35 @@ pub struct Emit<'a> {
 impl<'a> Emit<'a> {
     /// Begins a unit that the definition or parser of that name and digest reads.
     pub fn new(unit: &'a WorkUnit, name: &str, sha256: Digest, cap_problems: u64, outlet: &'a mut dyn Outlet) -> Emit<'a> {
-        let definition = Definition::new(unit.primary.item.exhibit, name, sha256);
-        outlet.put(Body::Definition(definition.clone()));
+        let mut emit = Emit::open(unit, cap_problems, outlet);
+        emit.define(name, sha256);
+        emit
+    }
+
+    /// Begins a unit that nothing reads yet: its bytes are scanned, and definitions may follow ([`Emit::define`]).
+    pub fn open(unit: &'a WorkUnit, cap_problems: u64, outlet: &'a mut dyn Outlet) -> Emit<'a> {
         Emit {
             unit,
-            definition,
+            definition: Id::default(),
+            definitions: Vec::new(),
             outlet,
             threads: HashMap::new(),
             implied: Vec::new(),
+            last_thread: (String::new(), String::new()),
             accounts: HashSet::new(),
             problems: HashSet::new(),
             flood: BTreeMap::new(),
             cap_problems,
             announced: HashMap::new(),
         }
+    }
+
+    /// From here on the definition or parser of that name and digest reads the unit: records name it.
+    pub fn define(&mut self, name: &str, sha256: Digest) {
+        let definition = Definition::new(self.unit.primary.item.exhibit, name, sha256);
+        self.definition = definition.id;
+        self.definitions.push(name.to_owned());
+        self.outlet.put(Body::Definition(definition));
     }
 
     /// The unit.
@@ -68,22 +88,21 @@ impl<'a> Emit<'a> {
     /// The provenance of a live record at a place of the primary item.
     pub fn provenance(&self, locator: Locator) -> Provenance {
         let item = &self.unit.primary.item;
-        Provenance { exhibit: item.exhibit, item: item.id, locator, state: State::Live, definition: self.definition.id }
+        Provenance { exhibit: item.exhibit, item: item.id, locator, state: State::Live, definition: self.definition }
     }
 
     /// Puts a record and the observables in its texts. False: a thread or account with that key was already told of, and the
     /// record counts as rejected (`duplicate_key`); the caller writes it in its ledger row.
     #[must_use]
     pub fn record(&mut self, record: Record) -> bool {
-        let id = record.id();
         match &record {
             Record::Thread(_) => {
-                if self.threads.insert(id, true) == Some(true) {
+                if self.threads.insert(record.id(), true) == Some(true) {
                     return false;
                 }
             }
             Record::Account(_) => {
-                if !self.accounts.insert(id) {
+                if !self.accounts.insert(record.id()) {
                     return false;
                 }
             }
@@ -94,14 +113,20 @@ impl<'a> Emit<'a> {
             }
             _ => {}
         }
-        self.find(&record, id);
+        self.find(&record);
         self.put(Body::Record(record));
         true
     }
 
     /// Remembers that a message names a thread, in case no row of its own does.
     fn imply_thread(&mut self, provenance: &Provenance, app: &str, key: &str) {
+        if self.last_thread.1 == key && self.last_thread.0 == app && provenance.state == State::Live {
+            return;
+        }
         let id = record::thread_id(provenance, app, key);
+        if provenance.state == State::Live {
+            self.last_thread = (app.to_owned(), key.to_owned());
+        }
         if self.threads.contains_key(&id) {
             return;
         }
@@ -118,9 +143,12 @@ impl<'a> Emit<'a> {
     }
 
     /// Finds observables and secrets in every text of a record.
-    fn find(&mut self, record: &Record, id: Id) {
+    fn find(&mut self, record: &Record) {
+        // The id costs a SHA-256: it is derived only where there is something to name it.
+        let mut id = None;
         for (field, text) in record.texts() {
             for find in find_in_text(text) {
+                let id = *id.get_or_insert_with(|| record.id());
                 let body = self.found(record.provenance(), id, field, find);
                 self.put(body);
             }
@@ -237,7 +265,7 @@ impl<'a> Emit<'a> {
             let mut item = staged.item.clone();
             item.status = outcome.status;
             item.reason.clone_from(&outcome.reason);
-            item.definition = Some(self.definition.name.clone());
+            item.definition = (!self.definitions.is_empty()).then(|| self.definitions.join(", "));
             item.announced += self.announced.get(&item.id).copied().unwrap_or(0);
             self.outlet.put(Body::Item(Box::new(item)));
         }

@@ -1,0 +1,140 @@
+//! Reads a SQLite database by every definition that fits it.
+
+use super::schema::{Fit, Schema};
+use super::{Artifact, Set, Variant, query, shadow};
+use crate::emit::Emit;
+use crate::parse::{Input, Outcome};
+use crate::scratch::{self, Evidence};
+use model::{Code, State};
+use rusqlite::Connection;
+
+/// Reads the database in the input's scratch folder. The outcome is `plain` where no definition knows it, `partial` where
+/// something could not be read or its schema has drifted, `failed` where SQLite refuses it as a whole.
+pub fn read_database(input: &Input<'_>, set: &Set, emit: &mut Emit<'_>) -> Outcome {
+    let (mut evidence, schema, mut complete) = match open(input, emit) {
+        Ok(opened) => opened,
+        Err(outcome) => return outcome,
+    };
+    let mut read = false;
+    for artifact in set.artifacts() {
+        let expected = artifact.expects(&input.unit.primary.item.path);
+        match schema.fit(artifact, expected) {
+            Fit::Variant(variant) => {
+                read = true;
+                emit.define(&artifact.name, artifact.sha256);
+                complete &= read_variant(&mut evidence, artifact, variant, &schema, emit);
+            }
+            Fit::Drift(missing) => {
+                complete = false;
+                emit.problem(Code::SchemaDrift, format!("definition {}: missing {missing}", artifact.name));
+            }
+            Fit::None => {}
+        }
+    }
+    match (complete, read) {
+        (true, true) => Outcome::parsed(),
+        (true, false) => Outcome::plain(),
+        (false, _) => Outcome::partial("see its problems"),
+    }
+}
+
+/// Opens the database and reads its schema: with its companions, and without them if SQLite refuses them.
+fn open(input: &Input<'_>, emit: &mut Emit<'_>) -> Result<(Evidence, Schema, bool), Outcome> {
+    let opened = |companions: bool| {
+        let evidence = Evidence::open(input.folder, input.limits, input.unit.region.as_deref(), companions)?;
+        let schema = Schema::read(&evidence.connection)?;
+        Ok((evidence, schema))
+    };
+    let error = match opened(true) {
+        Ok((evidence, schema)) => return Ok((evidence, schema, true)),
+        Err(error) => error,
+    };
+    if scratch::has_companions(input.folder)
+        && let Ok((evidence, schema)) = opened(false)
+    {
+        let reason = scratch::reason(&error);
+        emit.problem(Code::CompanionOrphan, format!("its -wal or -journal does not fit the database: {reason}"));
+        return Ok((evidence, schema, false));
+    }
+    emit.problem(scratch::code(&error), format!("the database cannot be opened: {}", scratch::reason(&error)));
+    Err(Outcome::failed("see its problems"))
+}
+
+/// Runs every query of a variant whose row table is there.
+fn read_variant(evidence: &mut Evidence, artifact: &Artifact, variant: &Variant, schema: &Schema, emit: &mut Emit<'_>) -> bool {
+    with_stand_ins(evidence, artifact, variant, schema, emit, |connection, emit| {
+        let mut complete = true;
+        for query in &variant.query {
+            // An optional table that is absent has no rows to count.
+            if schema.columns(&query.row_table).is_some() {
+                complete &= query::run(connection, artifact, query, State::Live, emit);
+            }
+        }
+        complete
+    })
+}
+
+/// Makes the stand-ins, confines SQLite to the tables of the variant, does something, and takes both back.
+fn with_stand_ins(
+    evidence: &mut Evidence,
+    artifact: &Artifact,
+    variant: &Variant,
+    schema: &Schema,
+    emit: &mut Emit<'_>,
+    work: impl FnOnce(&Connection, &mut Emit<'_>) -> bool,
+) -> bool {
+    let tables = variant.require.keys().chain(variant.optional.keys());
+    let result = shadow::stand_in(&evidence.connection, schema, variant).and_then(|()| evidence.confine(tables)).map(|()| {
+        let complete = work(&evidence.connection, emit);
+        evidence.release().and_then(|()| shadow::clear(&evidence.connection)).map(|()| complete)
+    });
+    match result {
+        Ok(Ok(complete)) => complete,
+        Ok(Err(error)) | Err(error) => {
+            let reason = scratch::reason(&error);
+            emit.problem(scratch::code(&error), format!("definition {}: {reason}", artifact.name));
+            false
+        }
+    }
+}
+
+/// Reads the rows of every row table again as if they had been recovered: each is copied into a TEMP table of its own name.
+///
+/// Carving puts what it finds in the same place ([`shadow::rows_from_temp`]); tests hold that both ways read alike.
+pub fn read_as_recovered(input: &Input<'_>, set: &Set, emit: &mut Emit<'_>) -> Outcome {
+    let (mut evidence, schema, mut complete) = match open(input, emit) {
+        Ok(opened) => opened,
+        Err(outcome) => return outcome,
+    };
+    for artifact in set.artifacts() {
+        let Fit::Variant(variant) = schema.fit(artifact, false) else { continue };
+        emit.define(&artifact.name, artifact.sha256);
+        let mut tables: Vec<&str> = Vec::new();
+        for query in &variant.query {
+            if schema.columns(&query.row_table).is_some() && !tables.contains(&query.row_table.as_str()) {
+                tables.push(&query.row_table);
+            }
+        }
+        for table in tables {
+            complete &= with_stand_ins(&mut evidence, artifact, variant, &schema, emit, |connection, emit| {
+                let pair = (artifact, variant);
+                shadow::rows_from_temp(connection, pair, table, State::Recovered, &mut copy_live(table), emit).unwrap_or_else(|error| {
+                    let reason = scratch::reason(&error);
+                    emit.problem(scratch::code(&error), format!("table {table}: {reason}"));
+                    false
+                })
+            });
+        }
+    }
+    if complete { Outcome::parsed() } else { Outcome::partial("see its problems") }
+}
+
+/// Copies the evidence's own rows of a table.
+fn copy_live(table: &str) -> impl FnMut(&Connection, &str) -> rusqlite::Result<()> {
+    let name = super::schema::quoted(table);
+    move |connection, into| {
+        let columns = connection.prepare(&format!("SELECT * FROM main.{name} LIMIT 0"))?;
+        let columns: Vec<_> = columns.column_names().into_iter().map(super::schema::quoted).collect();
+        connection.execute_batch(&format!("INSERT INTO {into} ({}) SELECT * FROM main.{name}", columns.join(", ")))
+    }
+}

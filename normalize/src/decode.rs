@@ -1,0 +1,37 @@
+//! Value decoders, offered to the SQL of definitions as functions.
+//!
+//! All are registered for direct use only: a view, trigger or generated column of the evidence cannot call them. A decoder
+//! gives NULL for NULL and for what it cannot decode.
+
+pub mod base64;
+pub mod extra;
+pub mod time;
+pub mod whatsapp;
+
+use rusqlite::Connection;
+use rusqlite::functions::{Context, FunctionFlags};
+use rusqlite::types::ValueRef;
+
+const FLAGS: FunctionFlags =
+    FunctionFlags::SQLITE_UTF8.union(FunctionFlags::SQLITE_DETERMINISTIC).union(FunctionFlags::SQLITE_DIRECTONLY);
+
+/// Registers every decoder on a connection; national phone numbers are read as of `region`.
+///
+/// # Errors
+/// What SQLite says.
+pub fn register(connection: &Connection, region: Option<&str>) -> rusqlite::Result<()> {
+    base64::register(connection)?;
+    extra::register(connection)?;
+    time::register(connection)?;
+    whatsapp::register(connection)?;
+    let _ = region;
+    Ok(())
+}
+
+/// The text of an argument; `None` for NULL, numbers, blobs and what is not UTF-8.
+fn text<'c>(context: &'c Context<'_>, argument: usize) -> Option<&'c str> {
+    match context.get_raw(argument) {
+        ValueRef::Text(bytes) => std::str::from_utf8(bytes).ok(),
+        _ => None,
+    }
+}

@@ -1,0 +1,203 @@
+//! The one place that opens SQLite evidence: a private scratch copy, hardened.
+//!
+//! Never in place: a plain open rewrites evidence (WAL checkpoint, hot journal), and `immutable=1` loses the rows of the
+//! `-wal`. On the copy: untrusted schema, defensive mode, cell size checks, no memory mapping, limits, a budget of
+//! instructions instead of a clock (so that the same evidence stops at the same row), and an authorizer that lets a
+//! definition read its own tables and write TEMP tables only. See "Defense Against The Dark Arts" in SQLite's documentation.
+
+use model::Code;
+use rusqlite::config::DbConfig;
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+use rusqlite::limits::Limit;
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Instructions of SQLite's virtual machine between two looks at the budget.
+const STRIDE: i32 = 100_000;
+/// Instructions that any database may use: some ten seconds.
+const BUDGET_BASE: u64 = 1_000_000_000;
+/// Instructions for each byte of the database on top of that; reading a row takes about one for each byte.
+const BUDGET_PER_BYTE: u64 = 200;
+/// Most memory that SQLite may take in this process, bytes.
+const HEAP_BYTES: i64 = 256 << 20;
+
+/// An open scratch copy.
+pub struct Evidence {
+    /// The hardened connection.
+    pub connection: Connection,
+    /// A second copy, where opening the first would have changed it.
+    apart: Option<PathBuf>,
+}
+
+impl Evidence {
+    /// Opens `main` of a scratch folder, with `main-wal` and `main-journal` or as if they were not there.
+    ///
+    /// # Errors
+    /// What SQLite says, or that a copy could not be made (as SQLite's `CANTOPEN`).
+    pub fn open(folder: &Path, limits: &config::Normalize, region: Option<&str>, companions: bool) -> rusqlite::Result<Evidence> {
+        let journal = companions && size(&folder.join("main-journal")) > 0;
+        let mut evidence = Evidence { connection: Connection::open_in_memory()?, apart: None };
+        let mut path = folder.join("main");
+        if journal || !companions && has_companions(folder) {
+            // Rolling a hot journal back changes the database, and the cell scan wants the bytes as they were seized.
+            let apart = folder.join("apart");
+            path = copy_apart(folder, &apart, journal)
+                .map_err(|_| rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CANTOPEN), None))?;
+            evidence.apart = Some(apart);
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        evidence.connection = Connection::open_with_flags(&path, flags)?;
+        harden(&mut evidence.connection, limits, size(&path))?;
+        crate::decode::register(&evidence.connection, region)?;
+        Ok(evidence)
+    }
+
+    /// Confines SQLite to reading these tables of the evidence and to TEMP tables.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn confine<'t>(&mut self, tables: impl Iterator<Item = &'t String>) -> rusqlite::Result<()> {
+        let tables: BTreeSet<String> = tables.map(|table| table.to_ascii_lowercase()).collect();
+        self.connection.authorizer(Some(move |context: AuthContext<'_>| authorize(&tables, &context)))
+    }
+
+    /// Takes the confinement back.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn release(&mut self) -> rusqlite::Result<()> {
+        self.connection.authorizer(None::<fn(AuthContext<'_>) -> Authorization>)
+    }
+}
+
+impl Drop for Evidence {
+    fn drop(&mut self) {
+        if let Some(apart) = &self.apart {
+            // The folder is scratch: whoever made it removes what is left.
+            let _left = std::fs::remove_dir_all(apart);
+        }
+    }
+}
+
+/// Whether the scratch folder holds a `-wal` or `-journal` with anything in it.
+pub fn has_companions(folder: &Path) -> bool {
+    size(&folder.join("main-wal")) > 0 || size(&folder.join("main-journal")) > 0
+}
+
+fn size(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+fn copy_apart(folder: &Path, apart: &Path, journal: bool) -> std::io::Result<PathBuf> {
+    std::fs::create_dir_all(apart)?;
+    let path = apart.join("main");
+    std::fs::copy(folder.join("main"), &path)?;
+    if journal {
+        std::fs::copy(folder.join("main-journal"), apart.join("main-journal"))?;
+        if size(&folder.join("main-wal")) > 0 {
+            std::fs::copy(folder.join("main-wal"), apart.join("main-wal"))?;
+        }
+    }
+    Ok(path)
+}
+
+/// Everything that can be switched off is, before the schema is read for the first time.
+fn harden(connection: &mut Connection, limits: &config::Normalize, size_bytes: u64) -> rusqlite::Result<()> {
+    for (option, on) in [
+        (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
+        (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER, false),
+        (DbConfig::SQLITE_DBCONFIG_DQS_DML, false),
+        (DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true),
+    ] {
+        connection.set_db_config(option, on)?;
+    }
+    let longest = i32::try_from(limits.cap_value_bytes).unwrap_or(i32::MAX);
+    for (limit, most) in [
+        (Limit::SQLITE_LIMIT_LENGTH, longest),
+        (Limit::SQLITE_LIMIT_SQL_LENGTH, 1 << 20),
+        (Limit::SQLITE_LIMIT_COLUMN, 2_000),
+        (Limit::SQLITE_LIMIT_EXPR_DEPTH, 100),
+        (Limit::SQLITE_LIMIT_COMPOUND_SELECT, 20),
+        (Limit::SQLITE_LIMIT_VDBE_OP, 100_000),
+        (Limit::SQLITE_LIMIT_FUNCTION_ARG, 100),
+        (Limit::SQLITE_LIMIT_ATTACHED, 0),
+        (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1_000),
+        (Limit::SQLITE_LIMIT_VARIABLE_NUMBER, 100),
+        (Limit::SQLITE_LIMIT_TRIGGER_DEPTH, 1),
+        (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
+    ] {
+        connection.set_limit(limit, most)?;
+    }
+    let stride = STRIDE.unsigned_abs().into();
+    let mut left = BUDGET_BASE.saturating_add(size_bytes.saturating_mul(BUDGET_PER_BYTE));
+    connection.progress_handler(
+        STRIDE,
+        Some(move || {
+            left = left.saturating_sub(stride);
+            left == 0
+        }),
+    )?;
+    // An exclusive lock keeps the index of the -wal in memory: no -shm file is made.
+    connection.execute_batch(&format!(
+        "PRAGMA hard_heap_limit = {HEAP_BYTES}; PRAGMA locking_mode = EXCLUSIVE; PRAGMA cell_size_check = ON; \
+         PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384; PRAGMA foreign_keys = OFF; \
+         PRAGMA recursive_triggers = OFF; PRAGMA synchronous = OFF"
+    ))
+}
+
+/// Reads of the evidence's named tables, TEMP tables, and functions; nothing else.
+fn authorize(tables: &BTreeSet<String>, context: &AuthContext<'_>) -> Authorization {
+    let temp = context.database_name == Some("temp");
+    let allowed = match context.action {
+        AuthAction::Select => true,
+        AuthAction::Read { table_name, .. } => {
+            temp || table_name.starts_with("sqlite_temp_") || tables.contains(&table_name.to_ascii_lowercase())
+        }
+        AuthAction::Function { function_name } => {
+            !["load_extension", "fts3_tokenizer"].iter().any(|name| function_name.eq_ignore_ascii_case(name))
+        }
+        AuthAction::CreateTempTable { .. } | AuthAction::DropTempTable { .. } | AuthAction::DropTempView { .. } => true,
+        AuthAction::Insert { table_name } | AuthAction::Update { table_name, .. } | AuthAction::Delete { table_name } => {
+            // What CREATE TEMP TABLE writes into the schema of TEMP is named like that as well.
+            temp || table_name.starts_with("sqlite_temp_")
+        }
+        AuthAction::AlterTable { database_name, .. } => database_name == "temp",
+        _ => false,
+    };
+    if allowed { Authorization::Allow } else { Authorization::Deny }
+}
+
+/// The problem code of what SQLite says.
+pub fn code(error: &rusqlite::Error) -> Code {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::OperationInterrupted) => Code::Timeout,
+        Some(ErrorCode::OutOfMemory) => Code::CapMemory,
+        Some(ErrorCode::TooBig) => Code::CapValue,
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::CannotOpen | ErrorCode::SystemIoFailure) | None => {
+            Code::DatabaseDamaged
+        }
+        Some(_) => Code::QueryFailed,
+    }
+}
+
+/// What SQLite says, without anything that differs between two runs (it can name paths).
+pub fn reason(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::SqliteFailure(failure, message) => {
+            let text = match (failure.code, message) {
+                (ErrorCode::OperationInterrupted, _) => "used up its budget of instructions".to_owned(),
+                (ErrorCode::CannotOpen, _) | (_, None) => ffi::code_to_str(failure.extended_code).to_lowercase(),
+                (_, Some(message)) => model::text::escape(message),
+            };
+            format!("{text} (SQLite {})", failure.extended_code)
+        }
+        rusqlite::Error::SqlInputError { error, msg, .. } => {
+            format!("{} (SQLite {})", model::text::escape(msg), error.extended_code)
+        }
+        rusqlite::Error::Utf8Error(..) => "a name in its schema is not UTF-8".to_owned(),
+        _ => "a value in its schema has the wrong type".to_owned(),
+    }
+}
