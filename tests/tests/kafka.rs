@@ -677,3 +677,37 @@ fn the_broker_script_refuses_what_it_does_not_know() {
     let output = std::process::Command::new(script).arg("restart").arg("/nonexistent").output().unwrap();
     assert_eq!(output.status.code(), Some(2));
 }
+
+/// `docker compose config` where there is one; else the file is at least YAML whose references all lead somewhere.
+#[test]
+fn the_compose_file_is_consistent() {
+    let compose = tests::root().join("docker-compose.yml");
+    let docker = std::process::Command::new("docker").args(["compose", "version"]).output();
+    let output = if docker.is_ok_and(|output| output.status.success()) {
+        std::process::Command::new("docker").args(["compose", "-f"]).arg(&compose).args(["config", "--quiet"]).output()
+    } else {
+        std::process::Command::new("python3").arg("-c").arg(CHECK_COMPOSE).arg(&compose).output()
+    };
+    let output = output.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+const CHECK_COMPOSE: &str = r#"
+import sys, yaml
+compose = yaml.safe_load(open(sys.argv[1]))
+services = compose["services"]
+for worker in ["ingest", "normalize", "export"]:
+    assert f"haul-{worker} " in " ".join(services[worker]["command"]) + " ", worker
+assert services["kafka"]["image"].startswith("apache/kafka:4.1")
+for name, service in services.items():
+    assert set(service) <= {
+        "build", "cap_drop", "command", "configs", "depends_on", "environment", "healthcheck", "image", "networks", "read_only",
+        "restart", "secrets", "security_opt", "stop_grace_period", "tmpfs", "user", "volumes"}, name
+    assert set(service.get("depends_on", {})) <= set(services), name
+    assert set(service["networks"]) <= set(compose["networks"]), name
+    assert {config["source"] for config in service.get("configs", [])} <= set(compose["configs"]), name
+    assert set(service.get("secrets", [])) <= set(compose["secrets"]), name
+    for volume in service.get("volumes", []):
+        source = volume.rsplit(":/", 1)[0] if ":/" in volume else None
+        assert source is None or source.startswith("${") or source in compose["volumes"], volume
+"#;
