@@ -8,6 +8,7 @@ pub mod crash;
 pub mod evidence;
 pub mod random;
 pub mod snapshot;
+pub mod unit;
 
 use std::path::PathBuf;
 
