@@ -14,6 +14,9 @@
 //!
 //! Settings in `kafka.properties` go to every client (TLS, SASL, timeouts), except those that the above rests on.
 
+use crate::Error;
+use rdkafka::error::KafkaError;
+
 mod admin;
 mod client;
 mod part;
@@ -25,8 +28,12 @@ pub use part::PART_BYTES;
 pub use publish::Publisher;
 pub use receive::{Receiver, batches, units};
 
-impl From<rdkafka::error::KafkaError> for crate::Error {
-    fn from(error: rdkafka::error::KafkaError) -> crate::Error {
-        crate::Error::Kafka(error.to_string())
+impl From<KafkaError> for Error {
+    fn from(error: KafkaError) -> Error {
+        match error {
+            // Unknown keys, files that are not there, features that librdkafka was built without.
+            KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_) => Error::Settings(error.to_string()),
+            error => Error::Kafka(error.to_string()),
+        }
     }
 }

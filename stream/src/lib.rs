@@ -25,6 +25,9 @@ pub enum Error {
     /// Kafka says no.
     #[error("kafka: {0}")]
     Kafka(String),
+    /// The settings cannot work, or the topics are not as they say: waiting does not help.
+    #[error("kafka settings: {0}")]
+    Settings(String),
     /// The operating system does not let us hear when to stop.
     #[error("cannot catch signals: {0}")]
     Signals(String),

@@ -74,7 +74,7 @@ fn check_partitions(admin: &AdminClient<DefaultClientContext>, settings: &Kafka,
     for (found, wanted) in partition_counts(admin.inner(), settings, &TOPICS)?.into_iter().zip(wanted) {
         if found != wanted.partitions {
             let TopicSettings { name, partitions, .. } = wanted;
-            return Err(Error::Kafka(format!("topic {name} has {found} partitions where {partitions} are configured")));
+            return Err(Error::Settings(format!("topic {name} has {found} partitions where {partitions} are configured")));
         }
     }
     Ok(())

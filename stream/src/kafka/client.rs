@@ -60,7 +60,7 @@ pub(super) fn client_config(settings: &Kafka, defaults: &[(&str, &str)]) -> Resu
     }
     for (key, value) in &settings.properties {
         if RESERVED.contains(&key.as_str()) {
-            return Err(Error::Kafka(format!("kafka.properties cannot set {key}: Haul's guarantees rest on it")));
+            return Err(Error::Settings(format!("kafka.properties cannot set {key}: Haul's guarantees rest on it")));
         }
         config.set(key, value);
     }
@@ -115,7 +115,7 @@ pub(super) fn partition_counts<C: ClientContext>(
 fn partition_count(metadata: &Metadata, name: &str) -> Result<i32, Error> {
     let found = metadata.topics().iter().find(|found| found.name() == name);
     match found.map(|found| found.partitions().len()) {
-        None | Some(0) => Err(Error::Kafka(format!("there is no topic {name}: `haul topics` creates it"))),
+        None | Some(0) => Err(Error::Settings(format!("there is no topic {name}: `haul topics` creates it"))),
         Some(count) => i32::try_from(count).map_err(|error| Error::Kafka(error.to_string())),
     }
 }

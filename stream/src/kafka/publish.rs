@@ -59,7 +59,7 @@ impl Publisher {
         let partitions: HashMap<_, _> = topics.into_iter().zip(counts).collect();
         if partitions[&Topic::Records] != partitions[&Topic::Problems] {
             let (records, problems) = (&settings.records.name, &settings.problems.name);
-            return Err(Error::Kafka(format!("topics {records} and {problems} must have the same number of partitions")));
+            return Err(Error::Settings(format!("topics {records} and {problems} must have the same number of partitions")));
         }
         let names = topics.into_iter().map(|topic| (topic, topic_settings(settings, topic).name.clone())).collect();
         Ok(Publisher { producer, names, partitions, message_bytes: settings.message_bytes, gathered: Mutex::default() })

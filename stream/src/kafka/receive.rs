@@ -116,7 +116,7 @@ impl<T: Payload> Receiver<T> {
         let consumer: BaseConsumer<Rebalances> = config.create_with_context(Rebalances::default())?;
         let counts = partition_counts(consumer.client(), settings, topics)?;
         if counts.windows(2).any(|pair| pair[0] != pair[1]) {
-            return Err(Error::Kafka("topics that are read together must have the same number of partitions".to_owned()));
+            return Err(Error::Settings("topics that are read together must have the same number of partitions".to_owned()));
         }
         let topics: Vec<_> = topics.iter().map(|topic| (*topic, topic_settings(settings, *topic).name.clone())).collect();
         let names: Vec<_> = topics.iter().map(|(_, name)| name.as_str()).collect();
@@ -169,7 +169,9 @@ impl<T: Payload> Receiver<T> {
         let of = |name: &str| list.iter().filter(|(topic, _)| topic == name).map(|(_, partition)| *partition).collect();
         let sets: Vec<BTreeSet<i32>> = self.topics.iter().map(|(_, name)| of(name)).collect();
         if sets.windows(2).any(|pair| pair[0] != pair[1]) {
-            return Err(Error::Kafka("records and problems were not assigned alike: have they as many partitions?".to_owned()));
+            return Err(Error::Settings(
+                "records and problems were not assigned alike: have they as many partitions?".to_owned(),
+            ));
         }
         let partitions = sets.into_iter().next().unwrap_or_default();
         let told: Vec<i32> = partitions.iter().copied().collect();
