@@ -1,7 +1,9 @@
 //! What is not SQLite, or more than a definition can say: one file a format.
 
 mod json_stream;
+mod lines;
 mod telegram_export;
+mod whatsapp_text;
 
 use crate::emit::Emit;
 use model::{ItemStatus, WorkUnit};
@@ -63,7 +65,7 @@ pub trait Parser: Sync {
 }
 
 /// Every parser, the most particular first.
-pub const PARSERS: &[&dyn Parser] = &[&telegram_export::TelegramExport];
+pub const PARSERS: &[&dyn Parser] = &[&telegram_export::TelegramExport, &whatsapp_text::WhatsappText];
 
 /// A phone number in E.164 where its country is known: written internationally, or by the exhibit's region.
 fn e164(_raw: &str, _region: Option<&str>) -> Option<String> {
