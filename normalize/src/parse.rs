@@ -3,6 +3,7 @@
 mod json_stream;
 mod lines;
 mod telegram_export;
+mod vcard;
 mod whatsapp_text;
 
 use crate::emit::Emit;
@@ -65,7 +66,7 @@ pub trait Parser: Sync {
 }
 
 /// Every parser, the most particular first.
-pub const PARSERS: &[&dyn Parser] = &[&telegram_export::TelegramExport, &whatsapp_text::WhatsappText];
+pub const PARSERS: &[&dyn Parser] = &[&telegram_export::TelegramExport, &vcard::Vcard, &whatsapp_text::WhatsappText];
 
 /// A phone number in E.164 where its country is known: written internationally, or by the exhibit's region.
 fn e164(_raw: &str, _region: Option<&str>) -> Option<String> {

@@ -96,6 +96,11 @@ impl<R: BufRead> Lines<R> {
         &self.raw
     }
 
+    /// Whether the file is in UTF-16.
+    pub fn is_wide(&self) -> bool {
+        self.encoding != Encoding::Utf8
+    }
+
     /// Takes the zero byte that ends a little endian line feed; any other byte stays.
     fn take_zero(&mut self, length: &mut u64) -> io::Result<bool> {
         if self.reader.fill_buf()?.first() != Some(&0) {
