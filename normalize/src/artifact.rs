@@ -202,8 +202,7 @@ pub fn read_folder(folder: &Path) -> Result<Vec<(String, String)>, Error> {
 /// Reads and checks one definition.
 fn parse(name: &str, text: &str) -> Result<Artifact, Error> {
     let sha256 = Digest::of(text.as_bytes());
-    let text: Text =
-        toml::from_str(text).map_err(|source| Error::Toml { name: name.to_owned(), source: Box::new(source) })?;
+    let text: Text = toml::from_str(text).map_err(|source| Error::Toml { name: name.to_owned(), source: Box::new(source) })?;
     let refuse = |reason: String| Error::Definition { name: name.to_owned(), reason };
     check::check(&text).map_err(refuse)?;
     let expected = globs(&text.expected).map_err(|error| refuse(error.to_string()))?;
@@ -271,10 +270,20 @@ sql = "SELECT chat.id AS row_id, unix_ms(chat.at) AS sent_time, chat.body AS tex
 
     #[test]
     fn queries_cannot_drop_rows() {
-        for end in ["FROM chat WHERE body <> ''", "FROM chat LIMIT 5", "FROM chat GROUP BY body", "FROM chat JOIN chat AS b ON 1"] {
+        for end in ["FROM chat WHERE body <> ''", "FROM chat LIMIT 5", "FROM chat GROUP BY body", "FROM chat JOIN chat AS b ON 1"]
+        {
             assert!(parse("app", &TEXT.replace("FROM chat", end)).is_err(), "{end}");
         }
         assert!(parse("app", &TEXT.replace("FROM chat", "FROM chat LEFT OUTER JOIN chat AS b ON b.id = chat.id")).is_ok());
+    }
+
+    #[test]
+    fn columns_that_another_table_could_have_are_named_with_their_table() {
+        let join = TEXT.replace("FROM chat", "FROM chat LEFT JOIN peer ON peer.chat_id = chat.id");
+        let two = join.replace("\"at\"] }", "\"at\"], peer = [\"chat_id\"] }");
+        assert!(parse("app", &two).is_ok());
+        let bare = parse("app", &two.replace("chat.body AS", "body AS")).unwrap_err().to_string();
+        assert!(bare.contains("ambiguous"), "{bare}");
     }
 
     #[test]

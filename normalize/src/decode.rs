@@ -5,6 +5,7 @@
 
 pub mod base64;
 pub mod extra;
+pub mod phone;
 pub mod time;
 pub mod whatsapp;
 
@@ -24,8 +25,7 @@ pub fn register(connection: &Connection, region: Option<&str>) -> rusqlite::Resu
     extra::register(connection)?;
     time::register(connection)?;
     whatsapp::register(connection)?;
-    let _ = region;
-    Ok(())
+    phone::register(connection, region)
 }
 
 /// The text of an argument; `None` for NULL, numbers, blobs and what is not UTF-8.

@@ -176,9 +176,8 @@ pub fn code(error: &rusqlite::Error) -> Code {
         Some(ErrorCode::OperationInterrupted) => Code::Timeout,
         Some(ErrorCode::OutOfMemory) => Code::CapMemory,
         Some(ErrorCode::TooBig) => Code::CapValue,
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::CannotOpen | ErrorCode::SystemIoFailure) | None => {
-            Code::DatabaseDamaged
-        }
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::CannotOpen | ErrorCode::SystemIoFailure)
+        | None => Code::DatabaseDamaged,
         Some(_) => Code::QueryFailed,
     }
 }

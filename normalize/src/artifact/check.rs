@@ -26,20 +26,23 @@ fn check_variant(variant: &Variant) -> Result<(), String> {
     if variant.require.is_empty() || variant.query.is_empty() {
         return Err("requires no table or has no query".to_owned());
     }
-    let declared = declare(&variant.require, &variant.optional).map_err(|error| error.to_string())?;
+    let exact = declare(&variant.require, &variant.optional, false).map_err(|error| error.to_string())?;
+    let crowded = declare(&variant.require, &variant.optional, true).map_err(|error| error.to_string())?;
     let mut pairs = BTreeSet::new();
     for query in &variant.query {
         let name = format!("query {}→{}", query.row_table, query.record);
         if !pairs.insert((query.row_table.to_ascii_lowercase(), &query.record)) {
             return Err(format!("{name} stands twice: their rows could not be told apart"));
         }
-        check_query(&declared, query).map_err(|reason| format!("{name}: {reason}"))?;
+        check_query(&exact, query).map_err(|reason| format!("{name}: {reason}"))?;
+        check_query(&crowded, query).map_err(|reason| format!("{name}: {reason}: name its table"))?;
     }
     Ok(())
 }
 
-/// An empty database with every declared table and column, and the decoders.
-fn declare(require: &Tables, optional: &Tables) -> rusqlite::Result<Connection> {
+/// An empty database with every declared table and column, and the decoders. If crowded, every table has the columns of all:
+/// a real database can have more columns than are declared, and a name without its table would then be ambiguous.
+fn declare(require: &Tables, optional: &Tables, crowded: bool) -> rusqlite::Result<Connection> {
     let connection = Connection::open_in_memory()?;
     crate::decode::register(&connection, None)?;
     // A misspelt column in double quotes must not pass as a string.
@@ -48,7 +51,7 @@ fn declare(require: &Tables, optional: &Tables) -> rusqlite::Result<Connection> 
     for name in names {
         let mut columns: Vec<&String> = Vec::new();
         for (table, more) in require.iter().chain(optional) {
-            if table.eq_ignore_ascii_case(&name) {
+            if crowded || table.eq_ignore_ascii_case(&name) {
                 columns.extend(more);
             }
         }

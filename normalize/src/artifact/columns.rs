@@ -2,7 +2,7 @@
 //!
 //! Aliases are the field names of `model::record`, but for: `thread` (`thread_key`), `account` (`account_key`),
 //! `sent_time`, `received_time`, `edited_time`, `created_time`, `start_time`, and `message_row`, `contact_row` (rowid of the
-//! message or contact that a child belongs to). Ordinals are resolved once for a query.
+//! message or contact that a child belongs to), `message_table` (its table, where that differs by row). Ordinals are resolved once for a query.
 
 use super::Query;
 use crate::decode::time;
@@ -140,79 +140,96 @@ record_columns!(ThreadColumns, Thread {
     created: time = "created_time",
 } implied: false);
 
-record_columns!(AccountColumns, Account {
-    account_key: account = "account",
-    display_name: text = "display_name",
-    is_owner: flag = "is_owner",
-    same_as: text = "same_as",
-    phone: text = "phone",
-    phone_raw: text = "phone_raw",
-    about: text = "about",
-});
+record_columns!(
+    AccountColumns,
+    Account {
+        account_key: account = "account",
+        display_name: text = "display_name",
+        is_owner: flag = "is_owner",
+        same_as: text = "same_as",
+        phone: text = "phone",
+        phone_raw: text = "phone_raw",
+        about: text = "about",
+    }
+);
 
-record_columns!(ParticipantColumns, Participant {
-    thread_key: thread = "thread",
-    account_key: account = "account",
-    role: text = "role",
-});
+record_columns!(
+    ParticipantColumns,
+    Participant { thread_key: thread = "thread", account_key: account = "account", role: text = "role" }
+);
 
-record_columns!(MessageColumns, Message {
-    thread_key: text = "thread",
-    sender: text = "sender",
-    recipient: text = "recipient",
-    outgoing: flag = "outgoing",
-    sent: time = "sent_time",
-    received: time = "received_time",
-    edited: time = "edited_time",
-    text: text = "text",
-    subject: text = "subject",
-    message_type: text = "message_type",
-    message_key: text = "message_key",
-    quoted_key: text = "quoted_key",
-    quoted_text: text = "quoted_text",
-    quoted_sender: text = "quoted_sender",
-    forwarded: flag = "forwarded",
-    status: text = "status",
-    extra: text = "extra",
-});
+record_columns!(
+    MessageColumns,
+    Message {
+        thread_key: text = "thread",
+        sender: text = "sender",
+        recipient: text = "recipient",
+        outgoing: flag = "outgoing",
+        sent: time = "sent_time",
+        received: time = "received_time",
+        edited: time = "edited_time",
+        text: text = "text",
+        subject: text = "subject",
+        message_type: text = "message_type",
+        message_key: text = "message_key",
+        quoted_key: text = "quoted_key",
+        quoted_text: text = "quoted_text",
+        quoted_sender: text = "quoted_sender",
+        forwarded: flag = "forwarded",
+        status: text = "status",
+        extra: text = "extra",
+    }
+);
 
-record_columns!(ContactColumns, Contact {
-    display_name: text = "display_name",
-    organization: text = "organization",
-    note: text = "note",
-    extra: text = "extra",
-});
+record_columns!(
+    ContactColumns,
+    Contact {
+        display_name: text = "display_name",
+        organization: text = "organization",
+        note: text = "note",
+        extra: text = "extra",
+    }
+);
 
-record_columns!(ContactPointColumns, ContactPoint {
-    contact: parent = "contact_row",
-    kind: word = "kind",
-    value: text = "value",
-    raw: word = "raw",
-    label: text = "label",
-});
+record_columns!(
+    ContactPointColumns,
+    ContactPoint {
+        contact: parent = "contact_row",
+        kind: word = "kind",
+        value: text = "value",
+        raw: word = "raw",
+        label: text = "label",
+    }
+);
 
-record_columns!(CallColumns, Call {
-    remote: text = "remote",
-    remote_phone: text = "remote_phone",
-    remote_name: text = "remote_name",
-    thread_key: text = "thread",
-    outgoing: flag = "outgoing",
-    start: time = "start_time",
-    duration_s: integer = "duration_s",
-    outcome: text = "outcome",
-    video: flag = "video",
-    call_key: text = "call_key",
-});
+record_columns!(
+    CallColumns,
+    Call {
+        remote: text = "remote",
+        remote_phone: text = "remote_phone",
+        remote_name: text = "remote_name",
+        thread_key: text = "thread",
+        outgoing: flag = "outgoing",
+        start: time = "start_time",
+        duration_s: integer = "duration_s",
+        outcome: text = "outcome",
+        video: flag = "video",
+        call_key: text = "call_key",
+    }
+);
 
-record_columns!(AttachmentColumns, Attachment {
-    message: parent = "message_row",
-    path: text = "path",
-    media_type: text = "media_type",
-    sha256: text = "sha256",
-    size_bytes: integer = "size_bytes",
-    name: text = "name",
-    url: text = "url",
-});
+record_columns!(
+    AttachmentColumns,
+    Attachment {
+        message: parent = "message_row",
+        path: text = "path",
+        media_type: text = "media_type",
+        sha256: text = "sha256",
+        size_bytes: integer = "size_bytes",
+        name: text = "name",
+        url: text = "url",
+    }
+);
 
 /// Ordinals of the record's kind.
 #[derive(Debug)]
@@ -232,6 +249,8 @@ enum Kind {
 pub struct Columns {
     /// Ordinal of `row_id`.
     pub row_id: usize,
+    /// Ordinal of `message_table`, where a row says itself which table its message lies in.
+    pub message_table: Option<usize>,
     kind: Kind,
 }
 
@@ -252,9 +271,13 @@ impl Columns {
             "attachment" => Kind::Attachment(AttachmentColumns::default()),
             other => return Err(format!("no record is called {other:?}")),
         };
-        let mut row_id = None;
+        let (mut row_id, mut message_table) = (None, None);
         for (ordinal, alias) in statement.column_names().into_iter().enumerate() {
-            let known = if alias == "row_id" { row_id.replace(ordinal).is_none() } else { kind.set(alias, ordinal) };
+            let known = match alias {
+                "row_id" => row_id.replace(ordinal).is_none(),
+                "message_table" if query.message_table.is_some() => message_table.replace(ordinal).is_none(),
+                _ => kind.set(alias, ordinal),
+            };
             if !known {
                 return Err(format!("{} has no field {alias:?}, or it stands twice", query.record));
             }
@@ -266,7 +289,7 @@ impl Columns {
         if query.contact_table.is_some() != contact || query.message_table.is_some() != message {
             return Err("contact_table belongs to contact_point and message_table to attachment".to_owned());
         }
-        Ok(Columns { row_id: row_id.ok_or("field row_id is missing")?, kind })
+        Ok(Columns { row_id: row_id.ok_or("field row_id is missing")?, message_table, kind })
     }
 
     /// Makes the record of a row.
@@ -307,9 +330,7 @@ impl Kind {
             Kind::Thread(columns) => &[("thread", columns.thread_key)],
             Kind::Account(columns) => &[("account", columns.account_key)],
             Kind::Participant(columns) => &[("thread", columns.thread_key), ("account", columns.account_key)],
-            Kind::ContactPoint(columns) => {
-                &[("contact_row", columns.contact), ("kind", columns.kind), ("raw", columns.raw)]
-            }
+            Kind::ContactPoint(columns) => &[("contact_row", columns.contact), ("kind", columns.kind), ("raw", columns.raw)],
             Kind::Attachment(columns) => &[("message_row", columns.message)],
             Kind::Message(_) | Kind::Contact(_) | Kind::Call(_) => &[],
         };

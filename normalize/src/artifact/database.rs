@@ -118,11 +118,13 @@ pub fn read_as_recovered(input: &Input<'_>, set: &Set, emit: &mut Emit<'_>) -> O
         for table in tables {
             complete &= with_stand_ins(&mut evidence, artifact, variant, &schema, emit, |connection, emit| {
                 let pair = (artifact, variant);
-                shadow::rows_from_temp(connection, pair, table, State::Recovered, &mut copy_live(table), emit).unwrap_or_else(|error| {
-                    let reason = scratch::reason(&error);
-                    emit.problem(scratch::code(&error), format!("table {table}: {reason}"));
-                    false
-                })
+                shadow::rows_from_temp(connection, pair, table, State::Recovered, &mut copy_live(table), emit).unwrap_or_else(
+                    |error| {
+                        let reason = scratch::reason(&error);
+                        emit.problem(scratch::code(&error), format!("table {table}: {reason}"));
+                        false
+                    },
+                )
             });
         }
     }

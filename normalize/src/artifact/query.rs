@@ -86,6 +86,10 @@ impl Run<'_, '_> {
             let locator = Locator::Row { table: table.clone(), row_id };
             let mut provenance = self.emit.provenance(locator);
             provenance.state = self.state;
+            let parent_table = match columns.message_table.map(|ordinal| row.get_ref(ordinal)) {
+                Some(Ok(ValueRef::Text(name))) => std::str::from_utf8(name).unwrap_or(parent_table),
+                _ => parent_table,
+            };
             let mut cells = Cells { row, parent_table, wrong: &mut wrong };
             match columns.build(&mut cells, provenance, &self.artifact.text.app) {
                 Ok(record) => match self.emit.record(record) {

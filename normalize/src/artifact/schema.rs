@@ -98,7 +98,9 @@ mod tests {
     fn views_and_virtual_tables_are_not_tables() {
         let connection = Connection::open_in_memory().unwrap();
         connection
-            .execute_batch("CREATE TABLE A (x, Y AS (x + 1)); CREATE VIEW b AS SELECT 1 AS x; CREATE VIRTUAL TABLE c USING fts5(x);")
+            .execute_batch(
+                "CREATE TABLE A (x, Y AS (x + 1)); CREATE VIEW b AS SELECT 1 AS x; CREATE VIRTUAL TABLE c USING fts5(x);",
+            )
             .unwrap();
         let schema = Schema::read(&connection).unwrap();
         assert_eq!(schema.columns("a"), Some(["x".to_owned(), "y".to_owned()].as_slice()));

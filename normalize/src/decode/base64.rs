@@ -8,9 +8,8 @@ use rusqlite::Connection;
 /// # Errors
 /// What SQLite says.
 pub fn register(connection: &Connection) -> rusqlite::Result<()> {
-    connection.create_scalar_function("base64_hex", 1, FLAGS, |context| {
-        Ok(text(context, 0).and_then(decode).map(|bytes| hex(&bytes)))
-    })
+    connection
+        .create_scalar_function("base64_hex", 1, FLAGS, |context| Ok(text(context, 0).and_then(decode).map(|bytes| hex(&bytes))))
 }
 
 /// Decodes; `None` for an empty text or one with other characters, or with bits left over.
