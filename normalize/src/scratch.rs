@@ -11,6 +11,7 @@ use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// Instructions of SQLite's virtual machine between two looks at the budget.
@@ -19,6 +20,8 @@ const STRIDE: i32 = 100_000;
 const BUDGET_BASE: u64 = 1_000_000_000;
 /// Instructions for each byte of the database on top of that; reading a row takes about one for each byte.
 const BUDGET_PER_BYTE: u64 = 200;
+/// Name of the second copy.
+const APART: &str = "apart";
 /// Most memory that SQLite may take in this process, bytes.
 const HEAP_BYTES: i64 = 256 << 20;
 
@@ -26,7 +29,7 @@ const HEAP_BYTES: i64 = 256 << 20;
 pub struct Evidence {
     /// The hardened connection.
     pub connection: Connection,
-    /// A second copy, where opening the first would have changed it.
+    /// Folder of a second copy, where opening the first would have changed it.
     apart: Option<PathBuf>,
 }
 
@@ -41,10 +44,10 @@ impl Evidence {
         let mut path = folder.join("main");
         if journal || !companions && has_companions(folder) {
             // Rolling a hot journal back changes the database, and the cell scan wants the bytes as they were seized.
-            let apart = folder.join("apart");
-            path = copy_apart(folder, &apart, journal)
+            path = folder.join(APART);
+            evidence.apart = Some(folder.to_owned());
+            copy_apart(folder, journal)
                 .map_err(|_| rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CANTOPEN), None))?;
-            evidence.apart = Some(apart);
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         evidence.connection = Connection::open_with_flags(&path, flags)?;
@@ -73,9 +76,11 @@ impl Evidence {
 
 impl Drop for Evidence {
     fn drop(&mut self) {
-        if let Some(apart) = &self.apart {
-            // The folder is scratch: whoever made it removes what is left.
-            let _left = std::fs::remove_dir_all(apart);
+        for suffix in ["", "-journal", "-wal"] {
+            if let Some(folder) = &self.apart {
+                // The folder is scratch: whoever made it removes what is left.
+                let _left = std::fs::remove_file(folder.join(format!("{APART}{suffix}")));
+            }
         }
     }
 }
@@ -89,17 +94,17 @@ fn size(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |metadata| metadata.len())
 }
 
-fn copy_apart(folder: &Path, apart: &Path, journal: bool) -> std::io::Result<PathBuf> {
-    std::fs::create_dir_all(apart)?;
-    let path = apart.join("main");
-    std::fs::copy(folder.join("main"), &path)?;
-    if journal {
-        std::fs::copy(folder.join("main-journal"), apart.join("main-journal"))?;
-        if size(&folder.join("main-wal")) > 0 {
-            std::fs::copy(folder.join("main-wal"), apart.join("main-wal"))?;
+/// Copies into files beside `main`: the sandbox lets a parser make files in its folder, but no folders, and change no modes.
+fn copy_apart(folder: &Path, journal: bool) -> std::io::Result<()> {
+    let companions: &[&str] = if journal { &["", "-journal", "-wal"] } else { &[""] };
+    for suffix in companions {
+        let from = folder.join(format!("main{suffix}"));
+        if suffix.is_empty() || size(&from) > 0 {
+            let mut to = File::create(folder.join(format!("{APART}{suffix}")))?;
+            std::io::copy(&mut File::open(from)?, &mut to)?;
         }
     }
-    Ok(path)
+    Ok(())
 }
 
 /// Everything that can be switched off is, before the schema is read for the first time.
@@ -198,5 +203,137 @@ pub fn reason(error: &rusqlite::Error) -> String {
         }
         rusqlite::Error::Utf8Error(..) => "a name in its schema is not UTF-8".to_owned(),
         _ => "a value in its schema has the wrong type".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits() -> config::Normalize {
+        config::Settings::default().normalize
+    }
+
+    /// A scratch folder with a database made by some SQL, left as SQLite leaves it while it is still open.
+    fn scratch(sql: &str) -> tempfile::TempDir {
+        let (made, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let path = made.path().join("made");
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+        let connection = Connection::open_with_flags(&path, flags).unwrap();
+        connection.execute_batch(sql).unwrap();
+        for suffix in ["", "-wal", "-journal"] {
+            let from = made.path().join(format!("made{suffix}"));
+            if from.exists() {
+                std::fs::copy(from, folder.path().join(format!("main{suffix}"))).unwrap();
+            }
+        }
+        folder
+    }
+
+    fn open(folder: &Path) -> Evidence {
+        Evidence::open(folder, &limits(), None, true).unwrap()
+    }
+
+    fn listing(folder: &Path) -> Vec<(String, Vec<u8>)> {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+        let mut files: Vec<_> =
+            entries.map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap())).collect();
+        files.sort();
+        files
+    }
+
+    #[test]
+    fn rows_of_the_wal_are_seen_and_no_file_changes() {
+        let folder = scratch("PRAGMA journal_mode = WAL; CREATE TABLE t (a); INSERT INTO t VALUES (1), (2)");
+        assert!(has_companions(folder.path()));
+        let before = listing(folder.path());
+        let evidence = open(folder.path());
+        let count: i64 = evidence.connection.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).unwrap();
+        assert_eq!(count, 2);
+        assert_eq!(listing(folder.path()), before, "no -shm, no checkpoint");
+        drop(evidence);
+        assert_eq!(listing(folder.path()), before);
+    }
+
+    #[test]
+    fn a_hot_journal_is_rolled_back_on_a_copy() {
+        // A cache of few pages spills an open transaction into the database: its journal is then hot.
+        let folder = scratch(
+            "CREATE TABLE t (a); INSERT INTO t VALUES ('before'); PRAGMA cache_size = 1; PRAGMA cache_spill = 1; BEGIN;
+             UPDATE t SET a = 'during'; INSERT INTO t SELECT randomblob(3000) FROM (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL
+             SELECT i + 1 FROM n WHERE i < 2000) SELECT i FROM n)",
+        );
+        assert!(size(&folder.path().join("main-journal")) > 0);
+        let before = listing(folder.path());
+        let evidence = open(folder.path());
+        let all: Vec<String> = {
+            let mut statement = evidence.connection.prepare("SELECT a FROM t").unwrap();
+            statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+        };
+        assert_eq!(all, ["before"]);
+        drop(evidence);
+        assert_eq!(listing(folder.path()), before);
+    }
+
+    #[test]
+    fn only_named_tables_are_read_and_only_temp_is_written() {
+        let folder =
+            scratch("CREATE TABLE t (a); CREATE TABLE other (a); CREATE VIEW v AS SELECT * FROM t; INSERT INTO t VALUES (1)");
+        let mut evidence = open(folder.path());
+        evidence.confine([&"T".to_owned()].into_iter()).unwrap();
+        let connection = &evidence.connection;
+        connection
+            .execute_batch("SELECT a FROM t; CREATE TEMP TABLE x (a); INSERT INTO x SELECT a FROM t; DROP TABLE temp.x")
+            .unwrap();
+        for sql in [
+            "SELECT a FROM other",
+            "SELECT a FROM v",
+            "SELECT * FROM sqlite_schema",
+            "SELECT load_extension('x')",
+            "INSERT INTO t VALUES (2)",
+            "DELETE FROM t",
+            "CREATE TABLE y (a)",
+            "DROP TABLE t",
+            "ATTACH ':memory:' AS z",
+            "PRAGMA journal_mode = DELETE",
+            "PRAGMA trusted_schema = ON",
+            "VACUUM INTO '/tmp/x'",
+        ] {
+            assert!(connection.execute_batch(sql).is_err(), "{sql}");
+        }
+        evidence.release().unwrap();
+        assert!(evidence.connection.execute_batch("ATTACH ':memory:' AS z").is_err(), "the limit stands without authorizer");
+    }
+
+    #[test]
+    fn endless_work_ends() {
+        let folder = scratch("CREATE TABLE t (a)");
+        let evidence = open(folder.path());
+        let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+        let error = evidence.connection.query_row(endless, [], |row| row.get::<_, i64>(0)).unwrap_err();
+        assert_eq!((code(&error), reason(&error).as_str()), (Code::Timeout, "used up its budget of instructions (SQLite 9)"));
+    }
+
+    #[test]
+    fn functions_of_ours_cannot_be_called_by_the_evidence() {
+        let folder = scratch("CREATE TABLE t (a, b AS (abs(a))); INSERT INTO t VALUES (-1)");
+        let evidence = open(folder.path());
+        assert_eq!(evidence.connection.query_row("SELECT b FROM t", [], |row| row.get::<_, i64>(0)).unwrap(), 1);
+        evidence.connection.execute_batch("CREATE TEMP VIEW v AS SELECT whatsapp_id('1@lid') AS x").unwrap();
+        assert!(evidence.connection.query_row("SELECT x FROM v", [], |row| row.get::<_, String>(0)).is_err());
+    }
+
+    #[test]
+    fn what_is_no_database_is_told_without_paths() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("main"), [b"SQLite format 3\0".as_slice(), &[0xff; 5000]].concat()).unwrap();
+        let error = match Evidence::open(folder.path(), &limits(), None, true) {
+            Err(error) => error,
+            Ok(evidence) => {
+                evidence.connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0)).unwrap_err()
+            }
+        };
+        assert_eq!(code(&error), Code::DatabaseDamaged);
+        assert!(!reason(&error).contains('/'), "{}", reason(&error));
     }
 }

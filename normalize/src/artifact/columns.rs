@@ -104,7 +104,7 @@ impl<'a> Cells<'a> {
 
 /// Ordinals of one kind of record, found by alias, and how a record is made of them.
 macro_rules! record_columns {
-    ($columns:ident, $record:ident { $($field:ident: $take:ident = $alias:literal,)+ } $($fixed:ident: $value:expr)?) => {
+    ($columns:ident, $record:ident { $($field:ident: $take:ident = $alias:literal),+ $(,)? } $($fixed:ident: $value:expr)?) => {
         #[doc = concat!("Where the fields of a `", stringify!($record), "` stand in a row.")]
         #[derive(Debug, Default)]
         pub struct $columns { $($field: Ordinal,)+ }
