@@ -28,7 +28,7 @@ fn message(exhibit: Id, row_id: u64) -> Body {
         thread_key: Some(format!("120363{}@g.us", row_id % 97)),
         sender: Some(sender),
         recipient: None,
-        outgoing: Some(row_id % 3 == 0),
+        outgoing: Some(row_id.is_multiple_of(3)),
         sent: None,
         received: None,
         edited: None,
