@@ -67,8 +67,3 @@ pub trait Parser: Sync {
 
 /// Every parser, the most particular first.
 pub const PARSERS: &[&dyn Parser] = &[&telegram_export::TelegramExport, &vcard::Vcard, &whatsapp_text::WhatsappText];
-
-/// A phone number in E.164 where its country is known: written internationally, or by the exhibit's region.
-fn e164(_raw: &str, _region: Option<&str>) -> Option<String> {
-    None
-}

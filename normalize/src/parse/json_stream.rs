@@ -158,7 +158,8 @@ impl<R: Read> JsonStream<R> {
 
     fn value(&mut self, cap: usize, mut keep: Option<&mut Vec<u8>>) -> Result<Span, Stop> {
         let first = self.peek()?.ok_or(Stop::End(self.offset()))?;
-        let mut state = Scan { string: false, escaped: false, depth: 0, scalar: !matches!(first, b'"' | b'{' | b'['), span: Span::default() };
+        let mut state =
+            Scan { string: false, escaped: false, depth: 0, scalar: !matches!(first, b'"' | b'{' | b'['), span: Span::default() };
         state.span.offset = self.offset();
         loop {
             let rest = self.buffer.get(self.at..).unwrap_or_default();
@@ -194,7 +195,9 @@ impl Scan {
     /// Passes through bytes: how many belong to the value, and whether it ended.
     fn pass(&mut self, bytes: &[u8]) -> (usize, bool) {
         if self.scalar {
-            let end = bytes.iter().position(|byte| matches!(byte, b',' | b']' | b'}' | b':' | b' ' | b'\t' | b'\n' | b'\r' | b'"' | b'[' | b'{'));
+            let end = bytes
+                .iter()
+                .position(|byte| matches!(byte, b',' | b']' | b'}' | b':' | b' ' | b'\t' | b'\n' | b'\r' | b'"' | b'[' | b'{'));
             return (end.unwrap_or(bytes.len()), end.is_some());
         }
         let mut at = 0;
@@ -205,7 +208,9 @@ impl Scan {
                     at += 1;
                     continue;
                 }
-                let Some(next) = memchr::memchr2(b'"', b'\\', bytes.get(at..).unwrap_or_default()) else { return (bytes.len(), false) };
+                let Some(next) = memchr::memchr2(b'"', b'\\', bytes.get(at..).unwrap_or_default()) else {
+                    return (bytes.len(), false);
+                };
                 at += next + 1;
                 if bytes.get(at - 1) == Some(&b'\\') {
                     self.escaped = true;

@@ -8,6 +8,7 @@ use crate::emit::Emit;
 use crate::parse::json_stream::{DEPTH_MAX, JsonStream, Span, Stop};
 use crate::parse::{Input, Outcome, Parser};
 use message::Reading;
+use model::recognize::phone;
 use model::record::{Account, Contact, ContactPoint, Record, Thread};
 use model::{Code, Locator};
 use serde_json::{Map, Value};
@@ -348,7 +349,7 @@ impl Reading<'_, '_> {
             display_name: full_name(fields),
             is_owner: Some(true),
             same_as: None,
-            phone: phone_raw.as_deref().and_then(|raw| super::e164(raw, self.emit.region())),
+            phone: phone_raw.as_deref().and_then(|raw| phone::normalize(raw, self.emit.region())),
             phone_raw,
             about: fields.get("bio").and_then(scalar),
         };
@@ -384,7 +385,7 @@ impl Reading<'_, '_> {
                 provenance: self.emit.provenance(locator(format!("{pointer}/phone_number"), span)),
                 contact: place,
                 kind: "phone".to_owned(),
-                value: super::e164(&raw, self.emit.region()),
+                value: phone::normalize(&raw, self.emit.region()),
                 raw,
                 label: None,
             };

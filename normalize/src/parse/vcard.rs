@@ -6,6 +6,7 @@
 use crate::emit::Emit;
 use crate::parse::lines::{Line, Lines};
 use crate::parse::{Input, Outcome, Parser};
+use model::recognize::phone;
 use model::record::{Contact, ContactPoint, Record};
 use model::{Code, Locator};
 use property::{Encoding, Property, components, unescape};
@@ -297,7 +298,7 @@ impl Reading<'_, '_> {
         let value = match kind {
             "phone" => {
                 let number = raw.strip_prefix("tel:").or_else(|| raw.strip_prefix("TEL:")).unwrap_or(&raw);
-                super::e164(number, self.emit.region())
+                phone::normalize(number, self.emit.region())
             }
             "email" => raw.rsplit_once('@').map(|(local, domain)| format!("{local}@{}", domain.to_lowercase())),
             "address" => Some(components(&raw).into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")),
@@ -329,7 +330,12 @@ impl Reading<'_, '_> {
     fn finish(&mut self, mut card: Card, end: u64) {
         let place = card.place(end);
         if card.dropped > 0 {
-            let detail = format!("card at line {}: {} properties past {} bytes are not kept", card.line, card.dropped, self.cap.min(EXTRA_MOST));
+            let detail = format!(
+                "card at line {}: {} properties past {} bytes are not kept",
+                card.line,
+                card.dropped,
+                self.cap.min(EXTRA_MOST)
+            );
             self.emit.problem(Code::CapValue, detail);
         }
         self.put_points(std::mem::take(&mut card.points), &place, &card.labels);
@@ -370,7 +376,8 @@ impl Card {
 /// Given and family name with all around them, in the order of speech.
 fn full_name(parts: &[String]) -> Option<String> {
     let order = [3, 1, 2, 0, 4];
-    let words: Vec<_> = order.iter().filter_map(|index| parts.get(*index)).filter(|part| !part.is_empty()).map(String::as_str).collect();
+    let words: Vec<_> =
+        order.iter().filter_map(|index| parts.get(*index)).filter(|part| !part.is_empty()).map(String::as_str).collect();
     (!words.is_empty()).then(|| words.join(" "))
 }
 

@@ -166,7 +166,8 @@ fn read(mut lines: Lines<BufReader<File>>, survey: Survey, cap: usize, emit: &mu
     let order = survey.orders.first().copied().filter(|_| survey.orders.len() == 1);
     if order.is_none() && survey.headers > 0 {
         let orders: Vec<_> = survey.orders.iter().map(|order| order.name()).collect();
-        let detail = if orders.is_empty() { "no one order fits all dates".to_owned() } else { format!("dates fit {}", orders.join(", ")) };
+        let detail =
+            if orders.is_empty() { "no one order fits all dates".to_owned() } else { format!("dates fit {}", orders.join(", ")) };
         emit.problem(Code::DateAmbiguous, detail);
     }
     let orders = if survey.orders.is_empty() { [Order::Dmy, Order::Mdy, Order::Ymd].into() } else { survey.orders.clone() };
@@ -200,7 +201,9 @@ fn read(mut lines: Lines<BufReader<File>>, survey: Survey, cap: usize, emit: &mu
                         draft.text.push('\n');
                         draft.text.push_str(&line.text);
                     } else {
-                        reading.emit.problem(Code::CapValue, format!("message at line {}: its text goes on past the cap", draft.line));
+                        reading
+                            .emit
+                            .problem(Code::CapValue, format!("message at line {}: its text goes on past the cap", draft.line));
                     }
                 }
             }
@@ -356,7 +359,8 @@ impl Said {
                 said.media = Some(None);
             }
         } else if let Some((name, words)) = first.strip_suffix(')').and_then(|rest| rest.rsplit_once(" (")) {
-            let own = ["IMG-", "VID-", "PTT-", "AUD-", "DOC-", "STK-"].iter().any(|prefix| name.starts_with(prefix)) && name.contains("-WA");
+            let own = ["IMG-", "VID-", "PTT-", "AUD-", "DOC-", "STK-"].iter().any(|prefix| name.starts_with(prefix))
+                && name.contains("-WA");
             if name.contains('.') && (own || FILE_ATTACHED.contains(&words)) {
                 said.media = Some(Some(name.to_owned()));
             }

@@ -244,9 +244,11 @@ impl<'r, 'e> Reading<'r, 'e> {
             put("contacts", "contact", self.survey.contacts, contacts);
             put("contacts.phone_number", "contact_point", points, points);
         }
-        for (source, kind, count) in
-            [("messages.file", "attachment", attachments), ("messages.phone_call", "call", calls), ("messages.from_id", "account", accounts)]
-        {
+        for (source, kind, count) in [
+            ("messages.file", "attachment", attachments),
+            ("messages.phone_call", "call", calls),
+            ("messages.from_id", "account", accounts),
+        ] {
             if count > 0 {
                 put(source, kind, count, count);
             }

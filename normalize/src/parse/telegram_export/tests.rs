@@ -8,7 +8,10 @@ use model::{Body, ItemStatus, RawTime, Stamp};
 const PATH: &str = "Download/ChatExport/result.json";
 
 fn messages(bodies: &[Body]) -> Vec<&Message> {
-    records(bodies).into_iter().filter_map(|record| if let Record::Message(message) = record { Some(&**message) } else { None }).collect()
+    records(bodies)
+        .into_iter()
+        .filter_map(|record| if let Record::Message(message) = record { Some(&**message) } else { None })
+        .collect()
 }
 
 fn status(bodies: &[Body]) -> ItemStatus {
@@ -56,9 +59,15 @@ fn a_whole_account_old_and_new() {
     assert_eq!((&extra["date"], &extra["text_parts"][0]["href"]), (&"2024-01-01T10:00:00".into(), &"https://a.example/".into()));
     assert_eq!(extra.get("text_entities"), None);
     assert_eq!((photo.outgoing, photo.forwarded, photo.quoted_key.as_deref()), (Some(true), Some(true), Some("1")));
-    assert_eq!((photo.message_type.as_deref(), photo.edited.clone().unwrap().raw), (Some("image"), RawTime::Integer(1_704_099_720)));
+    assert_eq!(
+        (photo.message_type.as_deref(), photo.edited.clone().unwrap().raw),
+        (Some("image"), RawTime::Integer(1_704_099_720))
+    );
     assert_eq!(call.message_type.as_deref(), Some("system"));
-    assert_eq!((old.sender.as_deref(), old.edited.clone(), old.sent.clone()), (Some("44"), None, Some(Stamp::text("2018-01-01T00:00:00", None))));
+    assert_eq!(
+        (old.sender.as_deref(), old.edited.clone(), old.sent.clone()),
+        (Some("44"), None, Some(Stamp::text("2018-01-01T00:00:00", None)))
+    );
     let kinds = |kind: &str| records(&bodies).into_iter().filter(|record| record.kind() == kind).count();
     assert_eq!(["thread", "account", "contact", "contact_point", "attachment", "call"].map(kinds), [2, 3, 1, 1, 2, 1]);
     assert_eq!(ledger(&bodies, "messages"), (4, 4));
@@ -137,7 +146,9 @@ fn cut_and_continued_files() {
 #[test]
 fn a_value_over_the_cap_is_told_and_passed() {
     let long = "x".repeat(70 << 20);
-    let text = format!(r#"{{"name": "B", "type": "personal_chat", "id": 5, "messages": [{{"id": 1, "text": "{long}"}}, {{"id": 2, "text": "y"}}]}}"#);
+    let text = format!(
+        r#"{{"name": "B", "type": "personal_chat", "id": 5, "messages": [{{"id": 1, "text": "{long}"}}, {{"id": 2, "text": "y"}}]}}"#
+    );
     let bodies = Scratch::new(PATH, text.as_bytes()).parse(&TelegramExport);
     assert_eq!((problems(&bodies)[0].0, ledger(&bodies, "messages")), ("cap_value", (2, 1)));
 }

@@ -185,7 +185,10 @@ mod tests {
         let old = read("TEL;CELL;PREF:123");
         assert_eq!((old.name.as_str(), old.types), ("TEL", vec!["cell".to_owned(), "pref".to_owned()]));
         let new = read("item1.tel;type=\"work,voice\";X-A=\"a:b;c\":tel:+1");
-        assert_eq!((new.group.as_deref(), new.types, new.value), (Some("item1"), vec!["work".to_owned(), "voice".to_owned()], b"tel:+1".to_vec()));
+        assert_eq!(
+            (new.group.as_deref(), new.types, new.value),
+            (Some("item1"), vec!["work".to_owned(), "voice".to_owned()], b"tel:+1".to_vec())
+        );
         assert_eq!(read("PHOTO;ENCODING=b:xx").encoding, Encoding::Base64);
         assert_eq!(read("PHOTO;BASE64:xx").encoding, Encoding::Base64);
         assert_eq!(Property::of(b"no colon"), None);

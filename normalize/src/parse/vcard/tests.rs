@@ -9,11 +9,17 @@ fn parse(text: &[u8]) -> Vec<Body> {
 }
 
 fn contacts(bodies: &[Body]) -> Vec<&Contact> {
-    records(bodies).into_iter().filter_map(|record| if let Record::Contact(contact) = record { Some(contact) } else { None }).collect()
+    records(bodies)
+        .into_iter()
+        .filter_map(|record| if let Record::Contact(contact) = record { Some(contact) } else { None })
+        .collect()
 }
 
 fn points(bodies: &[Body]) -> Vec<&ContactPoint> {
-    records(bodies).into_iter().filter_map(|record| if let Record::ContactPoint(point) = record { Some(point) } else { None }).collect()
+    records(bodies)
+        .into_iter()
+        .filter_map(|record| if let Record::ContactPoint(point) = record { Some(point) } else { None })
+        .collect()
 }
 
 #[test]
@@ -31,7 +37,8 @@ fn three_versions() {
     let ann = contacts(&bodies)[1];
     assert_eq!((ann.organization.as_deref(), ann.note.as_deref()), (Some("ACME, Inc; Sales"), Some("a\nb")));
     assert!(ann.extra.as_ref().unwrap().contains("base64"));
-    let seen: Vec<_> = points(&bodies).iter().map(|point| (point.kind.as_str(), point.raw.as_str(), point.label.as_deref())).collect();
+    let seen: Vec<_> =
+        points(&bodies).iter().map(|point| (point.kind.as_str(), point.raw.as_str(), point.label.as_deref())).collect();
     assert_eq!(
         seen,
         [
@@ -59,7 +66,8 @@ fn three_versions() {
 
 #[test]
 fn a_card_in_a_card_and_a_card_without_end() {
-    let text = b"BEGIN:VCARD\nFN:A\nAGENT:\nBEGIN:VCARD\nFN:B\nEND:VCARD\nTEL:1\nEND:VCARD\nBEGIN:VCARD\nFN:C\nBEGIN:VCARD\nFN:D\nTEL:2";
+    let text =
+        b"BEGIN:VCARD\nFN:A\nAGENT:\nBEGIN:VCARD\nFN:B\nEND:VCARD\nTEL:1\nEND:VCARD\nBEGIN:VCARD\nFN:C\nBEGIN:VCARD\nFN:D\nTEL:2";
     let bodies = parse(text);
     let names: Vec<_> = contacts(&bodies).iter().map(|contact| contact.display_name.clone().unwrap()).collect();
     assert_eq!(names, ["B", "A", "C", "D"]);
@@ -102,7 +110,9 @@ fn utf_16_and_other_files() {
 
 #[test]
 fn cut_and_flipped_files_do_no_harm() {
-    let text = b"BEGIN:VCARD\nN;ENCODING=QUOTED-PRINTABLE:=C3=\n=A9\nitem1.TEL;TYPE=\"a:b\":1\n 2\nitem1.X-ABLabel:x\nEND:VCARD\n".repeat(2);
+    let text =
+        b"BEGIN:VCARD\nN;ENCODING=QUOTED-PRINTABLE:=C3=\n=A9\nitem1.TEL;TYPE=\"a:b\":1\n 2\nitem1.X-ABLabel:x\nEND:VCARD\n"
+            .repeat(2);
     for cut in 0..text.len() {
         let mut bytes = text[..cut].to_vec();
         if let Some(byte) = bytes.get_mut(cut / 3) {

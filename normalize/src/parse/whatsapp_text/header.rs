@@ -194,13 +194,8 @@ fn written(raw: &str) -> Option<(Written, bool)> {
         || separators.contains(['-', '年'])
         || separators.contains(". ")
         || before.contains(['午', '오', '晚', '早', '凌']);
-    let written = Written {
-        fields,
-        digits: (*lengths.first()?, *lengths.last()?),
-        year_first,
-        time: (hour, minute, second),
-        half,
-    };
+    let written =
+        Written { fields, digits: (*lengths.first()?, *lengths.last()?), year_first, time: (hour, minute, second), half };
     (!written.orders().is_empty()).then_some((written, parts.len() == 3))
 }
 
@@ -232,12 +227,36 @@ fn half(before: &str, after: &str) -> Option<Half> {
     let word = if last.is_empty() { first } else { last };
     Some(match word.as_str() {
         "" => Half::None,
-        "am" | "πμ" | "上午" | "午前" | "凌晨" | "早上" | "오전" | "ص" | "صباحا" | "قظ" | "öö" | "sa" | "vorm" | "पूर्वाह्न" | "de" => {
-            Half::Morning
-        }
-        "pm" | "μμ" | "下午" | "午後" | "中午" | "晚上" | "오후" | "م" | "مساء" | "بظ" | "ös" | "ch" | "nachm" | "अपराह्न" | "du" => {
-            Half::Afternoon
-        }
+        "am"
+        | "πμ"
+        | "上午"
+        | "午前"
+        | "凌晨"
+        | "早上"
+        | "오전"
+        | "ص"
+        | "صباحا"
+        | "قظ"
+        | "öö"
+        | "sa"
+        | "vorm"
+        | "पूर्वाह्न"
+        | "de" => Half::Morning,
+        "pm"
+        | "μμ"
+        | "下午"
+        | "午後"
+        | "中午"
+        | "晚上"
+        | "오후"
+        | "م"
+        | "مساء"
+        | "بظ"
+        | "ös"
+        | "ch"
+        | "nachm"
+        | "अपराह्न"
+        | "du" => Half::Afternoon,
         _ => Half::Unknown,
     })
 }

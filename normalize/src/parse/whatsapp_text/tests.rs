@@ -7,7 +7,10 @@ use model::Body;
 const PATH: &str = "Documents/WhatsApp Chat with Bob.txt";
 
 fn messages(bodies: &[Body]) -> Vec<&Message> {
-    records(bodies).into_iter().filter_map(|record| if let Record::Message(message) = record { Some(&**message) } else { None }).collect()
+    records(bodies)
+        .into_iter()
+        .filter_map(|record| if let Record::Message(message) = record { Some(&**message) } else { None })
+        .collect()
 }
 
 fn files(bodies: &[Body]) -> Vec<Option<&str>> {
