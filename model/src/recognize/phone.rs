@@ -1,0 +1,74 @@
+//! Phone numbers.
+
+use super::Hit;
+use crate::observable::{ObservableKind, Validity};
+use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat, Region};
+
+/// Longest number as written, with spaces and parentheses.
+const LONGEST: usize = 40;
+/// Digits of an E.164 number, country code included: the shortest that any plan has, and the most (ITU-T E.164).
+const DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
+
+/// A number in E.164, if its country is known: from `+`, or from `region` (ISO 3166 alpha-2), whose international prefix counts then too.
+/// `None` if no country's plan has such a number.
+pub fn normalize(raw: &str, region: Option<&str>) -> Option<String> {
+    let raw = raw.trim();
+    if !raw.bytes().any(|byte| byte.is_ascii_digit()) && raw.is_ascii() {
+        return None;
+    }
+    let region = region.and_then(parse_region);
+    if region.is_none() && !raw.contains(['+', '＋']) {
+        return None;
+    }
+    let number = PHONE_NUMBER_UTIL.parse(raw, region).ok()?;
+    if !PHONE_NUMBER_UTIL.is_valid_number(&number) {
+        return None;
+    }
+    Some(PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::E164).into_owned())
+}
+
+fn parse_region(region: &str) -> Option<Region> {
+    region.to_ascii_uppercase().parse().ok()
+}
+
+/// Looks at `+`.
+pub(super) fn at(bytes: &[u8], plus: usize, hits: &mut Vec<Hit>) {
+    if !bytes.get(plus + 1).is_some_and(|byte| (b'1'..=b'9').contains(byte)) {
+        return;
+    }
+    // Base64 and arithmetic have digits on both sides.
+    let before = plus.checked_sub(1).and_then(|at| bytes.get(at));
+    let escaped = plus >= 2 && bytes.get(plus - 2) == Some(&b'\\') && matches!(before, Some(b'n' | b'r' | b't'));
+    if !escaped && before.is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'.')) {
+        return;
+    }
+    let Some((end, digits)) = extent(bytes, plus) else { return };
+    let Some(value) = normalize(&digits, None) else { return };
+    hits.push(Hit::observable((plus, end), ObservableKind::PhoneNumber, value, None, Validity::Format));
+}
+
+/// Where a number ends, and `+` with its digits.
+fn extent(bytes: &[u8], plus: usize) -> Option<(usize, String)> {
+    let rest = bytes.get(plus + 1..bytes.len().min(plus + LONGEST))?;
+    let mut digits = String::with_capacity(16);
+    digits.push('+');
+    let mut end = plus + 1;
+    let mut gap = 0;
+    for (index, byte) in rest.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => {
+                digits.push(char::from(*byte));
+                end = plus + 2 + index;
+                gap = 0;
+            }
+            // One separator, or two such as `) `.
+            b' ' | b'-' | b'.' | b'(' | b')' | b'/' if gap < 2 => gap += 1,
+            _ => break,
+        }
+        if digits.len() > 1 + DIGITS.end() {
+            return None;
+        }
+    }
+    let glued = bytes.get(end).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'=');
+    (DIGITS.contains(&(digits.len() - 1)) && !glued).then_some((end, digits))
+}
