@@ -9,6 +9,14 @@ use std::collections::HashSet;
 /// Shortest segment in which anything could stand (`a@b.cc`).
 pub const SHORTEST: usize = 6;
 
+/// Shortest value that is a run of letters and digits alone: an IBAN. Anything shorter has a byte that tells.
+const SHORTEST_RUN: usize = 15;
+
+/// Whether a byte is part of every short value: e-mail address, URL, phone number; also what may be one in other scripts.
+fn is_telling(byte: u8) -> bool {
+    matches!(byte, b'@' | b':' | b'+' | b'.') || byte >= 0x80
+}
+
 /// The recognizer: finds in one segment whose ends are borders.
 pub type Recognize = fn(&[u8]) -> Vec<Find>;
 
@@ -49,7 +57,7 @@ impl<'s, 'e> Sighted<'s, 'e> {
     /// Finds in bytes that lie together in an item.
     #[inline]
     pub fn segment(&mut self, bytes: &[u8], place: Place, row: Row<'_>) {
-        if bytes.len() < SHORTEST {
+        if bytes.len() < SHORTEST || (bytes.len() < SHORTEST_RUN && !bytes.iter().any(|byte| is_telling(*byte))) {
             return;
         }
         for find in (self.recognize)(bytes) {

@@ -1,0 +1,164 @@
+//! Records of real chat exports and address books against what `MANIFEST.tsv` and the peers' own tests say is in them.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+
+use model::record::Message;
+use model::{Body, ItemStatus, Record};
+use normalize::artifact::Set;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use tests::unit::Unit;
+
+/// The corpus beside the project, where there is one.
+fn corpus(path: &str) -> Option<PathBuf> {
+    Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus").join(path)).filter(|path| path.exists())
+}
+
+/// What one document gave.
+struct Read {
+    records: Vec<Record>,
+    problems: Vec<String>,
+    status: ItemStatus,
+}
+
+impl Read {
+    fn of(path: &Path) -> Read {
+        let mut read = Read { records: Vec::new(), problems: Vec::new(), status: ItemStatus::Plain };
+        for body in Unit::of(path).read(&Set::load(None).unwrap()) {
+            match body {
+                Body::Record(record) => read.records.push(record),
+                Body::Problem(problem) => read.problems.push(format!("{}: {}", problem.code.name(), problem.detail)),
+                Body::Ledger(row) => assert!(row.adds_up() && row.rejected == 0, "{row:?}"),
+                Body::Item(item) => read.status = item.status,
+                _ => {}
+            }
+        }
+        read
+    }
+
+    fn count(&self, kind: &str) -> usize {
+        self.records.iter().filter(|record| record.kind() == kind).count()
+    }
+
+    fn points(&self, wanted: &str) -> usize {
+        let is_wanted = |record: &&Record| matches!(record, Record::ContactPoint(point) if point.kind == wanted);
+        self.records.iter().filter(is_wanted).count()
+    }
+
+    fn messages(&self) -> Vec<&Message> {
+        let message = |record| if let &Record::Message(ref message) = record { Some(&**message) } else { None };
+        self.records.iter().filter_map(message).collect()
+    }
+
+    /// Messages that somebody wrote: the app's own lines left out.
+    fn written(&self) -> Vec<&Message> {
+        self.messages().into_iter().filter(|message| message.message_type.as_deref() != Some("system")).collect()
+    }
+
+    fn senders(&self) -> BTreeSet<&str> {
+        self.written().into_iter().filter_map(|message| message.sender.as_deref()).collect()
+    }
+}
+
+/// The number behind a word of a manifest row (`counted VCARD=6 TEL=9`).
+fn counted(truth: &str, word: &str) -> Option<usize> {
+    let (_, rest) = truth.split_once(&format!("{word}="))?;
+    rest.split(|character: char| !character.is_ascii_digit()).next()?.parse().ok()
+}
+
+#[test]
+fn vcards_have_as_many_cards_numbers_and_addresses_as_counted() {
+    let Some(manifest) = corpus("MANIFEST.tsv") else { return };
+    let mut files = 0;
+    for row in std::fs::read_to_string(manifest).unwrap().lines().filter(|row| row.starts_with("contacts/")) {
+        let columns: Vec<_> = row.split('\t').collect();
+        let (path, truth) = (columns[0], columns[columns.len() - 1]);
+        let Some(cards) = counted(truth, "VCARD").filter(|_| path.ends_with(".vcf")) else { continue };
+        let read = Read::of(&corpus(path).unwrap());
+        assert_eq!((read.status, read.count("contact")), (ItemStatus::Parsed, cards), "{path}: {:?}", read.problems);
+        let told = (counted(truth, "TEL").unwrap_or(0), counted(truth, "EMAIL").unwrap_or(0));
+        assert_eq!((read.points("phone"), read.points("email")), told, "{path}");
+        files += 1;
+    }
+    assert!(files >= 15, "{files} files");
+}
+
+#[test]
+fn whatsapp_texts_read_as_the_peer_reads_them() {
+    let Some(target) = corpus("chat-exports/whatsapp/chatminer-target.json") else { return };
+    let target: Vec<Value> = serde_json::from_slice(&std::fs::read(target).unwrap()).unwrap();
+    let wanted: BTreeSet<(String, String, String)> = target
+        .iter()
+        .map(|entry| ["timestamp", "author", "message"].map(|key| entry[key].as_str().unwrap().to_owned()).into())
+        .collect();
+    for name in ["_mmddyy__24hrs", "ddmmyy_24hrs", "mmddyyyy_12hrs", "yyyymmdd_24hrs"] {
+        // The peer's names have an underscore for each bracket.
+        let Some(path) = corpus(&format!("chat-exports/whatsapp/chatminer-test_{name}.txt")) else { return };
+        let read = Read::of(&path);
+        assert_eq!(read.problems, Vec::<String>::new(), "{name}");
+        let told: BTreeSet<_> = read
+            .written()
+            .iter()
+            .map(|message| {
+                let extra: Value = serde_json::from_str(message.extra.as_ref().unwrap()).unwrap();
+                let time = extra["local_time"].as_str().unwrap().to_owned();
+                (time, message.sender.clone().unwrap(), message.text.as_ref().unwrap().replace('\n', " "))
+            })
+            .collect();
+        assert_eq!(told, wanted, "{name}");
+        assert!(read.written().iter().all(|message| message.sent.as_ref().unwrap().utc_us.is_none()));
+    }
+}
+
+#[test]
+fn whatsapp_texts_have_as_many_messages_as_told() {
+    let folder = "chat-exports/whatsapp";
+    for (name, all) in [("whatstk-lorem", 500), ("whatstk-lorem-merge-part1", 300), ("whatstk-pokemon", 20), ("chat-analytics-4A_11M", 14)] {
+        let Some(path) = corpus(&format!("{folder}/{name}.txt")) else { return };
+        let read = Read::of(&path);
+        assert_eq!((read.messages().len(), read.status), (all, ItemStatus::Parsed), "{name}");
+    }
+    let Some(path) = corpus(&format!("{folder}/chat-analytics-4A_11M.txt")) else { return };
+    // 4A_11M: the file's name. Five people write; the peer counts four of them.
+    assert_eq!(Read::of(&path).written().len(), 11);
+}
+
+#[test]
+fn telegram_exports_have_as_many_messages_as_told() {
+    let Some(path) = corpus("chat-exports/telegram/chat-analytics-DM_2A_7M.json") else { return };
+    let read = Read::of(&path);
+    assert_eq!((read.messages().len(), read.written().len(), read.senders().len()), (8, 7, 2));
+    assert_eq!((read.problems.len(), read.status), (0, ItemStatus::Parsed));
+    let Some(path) = corpus("chat-exports/telegram/chatminer-test_single_export.json") else { return };
+    let read = Read::of(&path);
+    let target: Vec<Value> = serde_json::from_slice(&std::fs::read(corpus("chat-exports/telegram/chatminer-target.json").unwrap()).unwrap()).unwrap();
+    // The peer joins the parts of a text with a space.
+    let told: Vec<_> = read.messages().iter().map(|message| (message.sender.clone().unwrap(), message.text.clone().unwrap().replace(' ', ""))).collect();
+    let wanted: Vec<_> = target
+        .iter()
+        .map(|entry| (entry["author"].as_str().unwrap().to_owned(), entry["message"].as_str().unwrap().replace(' ', "")))
+        .collect();
+    assert_eq!(told, wanted);
+}
+
+#[test]
+fn documents_of_other_kinds_are_not_claimed() {
+    for folder in ["chat-exports", "case-uco", "watchlists"] {
+        let Some(folder) = corpus(folder) else { return };
+        let mut folders = vec![folder];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).unwrap() {
+                let path = entry.unwrap().path();
+                let text = path.to_string_lossy().into_owned();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if std::fs::metadata(&path).unwrap().len() < 8 << 20 && !["/whatsapp/", "/telegram/"].iter().any(|kind| text.contains(kind)) {
+                    let read = Read::of(&path);
+                    let said = (read.count("message"), read.count("contact"));
+                    assert_eq!(said, (0, 0), "{text}");
+                }
+            }
+        }
+    }
+}
