@@ -67,8 +67,11 @@ pub fn rows_from_temp(
     emit: &mut Emit<'_>,
 ) -> rusqlite::Result<bool> {
     let name = quoted(table);
-    let columns = connection.prepare(&format!("SELECT * FROM {name} LIMIT 0"))?;
-    let columns: Vec<_> = columns.column_names().into_iter().map(quoted).collect();
+    // Comparisons depend on the affinity of columns: `data2 = 2` is true of a TEXT column that holds '2'.
+    let live = connection.prepare(&format!("SELECT * FROM {name} LIMIT 0"))?;
+    let columns = live.columns().map(|column| format!("{} {}", quoted(column.name()), affinity(column.decl_type())));
+    let columns: Vec<_> = columns.collect();
+    drop(live);
     drop_shadow(connection, table)?;
     connection.execute_batch(&format!("CREATE TEMP TABLE {name} ({})", columns.join(", ")))?;
     fill(connection, &format!("temp.{name}"))?;
@@ -80,6 +83,20 @@ pub fn rows_from_temp(
     Ok(complete)
 }
 
+/// The affinity of a declared type (<https://sqlite.org/datatype3.html#determination_of_column_affinity>): the declaration
+/// itself is text of the evidence and goes into no SQL of ours.
+fn affinity(declared: Option<&str>) -> &'static str {
+    let declared = declared.unwrap_or_default().to_ascii_uppercase();
+    let says = |words: &[&str]| words.iter().any(|word| declared.contains(word));
+    match () {
+        () if says(&["INT"]) => "INTEGER",
+        () if says(&["CHAR", "CLOB", "TEXT"]) => "TEXT",
+        () if declared.is_empty() || says(&["BLOB"]) => "BLOB",
+        () if says(&["REAL", "FLOA", "DOUB"]) => "REAL",
+        () => "NUMERIC",
+    }
+}
+
 /// Gives a table's name back to the evidence.
 fn drop_shadow(connection: &Connection, table: &str) -> rusqlite::Result<()> {
     let mut statement = connection.prepare("SELECT type FROM temp.sqlite_schema WHERE lower(name) = lower(?1)")?;
@@ -89,4 +106,36 @@ fn drop_shadow(connection: &Connection, table: &str) -> rusqlite::Result<()> {
         connection.execute_batch(&format!("DROP {word} temp.{}", quoted(table)))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifact::Tables;
+
+    #[test]
+    fn affinities_follow_the_rules_of_sqlite() {
+        let wanted = [("INTEGER", "INTEGER"), ("VARCHAR(20)", "TEXT"), ("", "BLOB"), ("double", "REAL"), ("BOOLEAN", "NUMERIC")];
+        for (declared, word) in wanted.into_iter().chain([("FLOATING POINT", "INTEGER"), ("x); DROP TABLE t", "NUMERIC")]) {
+            assert_eq!(affinity(Some(declared)), word, "{declared}");
+        }
+        assert_eq!(affinity(None), "BLOB");
+    }
+
+    #[test]
+    fn what_is_absent_has_a_stand_in_and_what_is_there_stays() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE t (a TEXT); INSERT INTO t VALUES ('x'); CREATE VIEW u AS SELECT 1 AS c").unwrap();
+        let table = |name: &str, columns: &[&str]| (name.to_owned(), columns.iter().map(|&column| column.to_owned()).collect());
+        let optional = Tables::from([table("t", &["A", "b"]), table("u", &["c"])]);
+        let variant = Variant { require: Tables::from([table("t", &["a"])]), optional, query: Vec::new() };
+        let schema = Schema::read(&connection).unwrap();
+        stand_in(&connection, &schema, &variant).unwrap();
+        let row = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, Option<String>>(0));
+        assert_eq!(row("SELECT a FROM t").unwrap().as_deref(), Some("x"));
+        assert_eq!(row("SELECT b FROM t").unwrap(), None);
+        assert_eq!(row("SELECT c FROM u"), Err(rusqlite::Error::QueryReturnedNoRows), "a view of the evidence is hidden");
+        clear(&connection).unwrap();
+        assert!(row("SELECT b FROM t").is_err());
+    }
 }

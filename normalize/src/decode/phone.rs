@@ -1,6 +1,7 @@
 //! `phone(x)`: a phone number in E.164, where its country is known: by its international prefix, or by the exhibit's region.
 
 use super::{FLAGS, text};
+use model::recognize::phone::normalize;
 use rusqlite::Connection;
 
 /// Registers the function.
@@ -14,8 +15,22 @@ pub fn register(connection: &Connection, region: Option<&str>) -> rusqlite::Resu
     })
 }
 
-fn normalize(raw: &str, _region: Option<&str>) -> Option<String> {
-    let digits: String = raw.trim().strip_prefix('+')?.chars().filter(char::is_ascii_digit).collect();
-    let plain = raw.chars().all(|character| character.is_ascii_digit() || "+ -().".contains(character));
-    (plain && (7..=15).contains(&digits.len()) && !digits.starts_with('0')).then(|| format!("+{digits}"))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn phone(raw: &str, region: Option<&str>) -> Option<String> {
+        let connection = Connection::open_in_memory().unwrap();
+        register(&connection, region).unwrap();
+        connection.query_row("SELECT phone(?1)", [raw], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn no_country_is_guessed() {
+        // Numbers of the ranges that national plans keep for fiction and examples.
+        assert_eq!(phone("+1 202-555-0123", None).as_deref(), Some("+12025550123"));
+        assert_eq!(phone("(202) 555-0123", None), None);
+        assert_eq!(phone("(202) 555-0123", Some("US")).as_deref(), Some("+12025550123"));
+        assert_eq!(phone("no number", None), None);
+    }
 }
