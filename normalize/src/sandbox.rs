@@ -15,6 +15,7 @@ pub mod child;
 pub mod confine;
 mod crew;
 mod death;
+mod distinct;
 mod filter;
 mod frame;
 mod process;

@@ -58,7 +58,8 @@ impl Limits {
             cpu_s: settings.cpu_s.saturating_mul(steps),
             wall: Duration::from_secs(settings.wall_s.saturating_mul(steps)),
             output_bytes: settings.output_ratio.saturating_mul(size).max(OUTPUT_FLOOR_BYTES),
-            file_bytes: size.saturating_mul(2).saturating_add(64 << 20),
+            // A power of two, so that it seldom has to be set anew.
+            file_bytes: size.saturating_mul(2).saturating_add(32 << 20).checked_next_power_of_two().unwrap_or(u64::MAX),
         }
     }
 }
@@ -76,6 +77,8 @@ pub struct Process {
     said: Vec<u8>,
     /// Largest frame that it may send.
     frame_cap: usize,
+    /// Processor seconds and file size that it is limited to now; 0 before they are set.
+    limits: [u64; 2],
     /// Time it was at work, an upper bound of the processor time it used.
     busy: Duration,
     /// Units it has read.
@@ -115,8 +118,8 @@ impl Process {
         let frame_cap = usize::try_from(setup.body_cap_bytes).unwrap_or(usize::MAX).saturating_add(2 * frame::CHUNK_BYTES);
         let support = Support { landlock: 0, seccomp: false };
         let (buffer, said) = (Vec::new(), Vec::new());
-        let mut process =
-            Process { child, pid, stdin, stdout, stderr, buffer, said, frame_cap, busy: Duration::ZERO, units: 0, support };
+        let (limits, busy, units) = ([0; 2], Duration::ZERO, 0);
+        let mut process = Process { child, pid, stdin, stdout, stderr, buffer, said, frame_cap, limits, busy, units, support };
         process.greet(setup)?;
         Ok(process)
     }
@@ -178,9 +181,14 @@ impl Process {
 
     /// Sets the limits that depend on the unit. Processor time is counted over the life of a process: what it was at work
     /// before bounds what it has used. They are soft limits, which the child cannot lift (its filter has no `prlimit`).
-    fn limit(&self, limits: Limits) {
+    fn limit(&mut self, limits: Limits) {
         let cpu_s = self.busy.as_secs().saturating_add(1).saturating_add(limits.cpu_s);
-        for (resource, value) in [(Resource::Cpu, cpu_s), (Resource::Fsize, limits.file_bytes)] {
+        let wanted = [(Resource::Cpu, cpu_s), (Resource::Fsize, limits.file_bytes)];
+        for ((resource, value), set) in wanted.into_iter().zip(&mut self.limits) {
+            if *set == value {
+                continue;
+            }
+            *set = value;
             let new = Rlimit { current: Some(value), maximum: None };
             if let Err(error) = prlimit(Some(self.pid), resource, new) {
                 // The child may be gone already, or the host caps us lower than that; the wall clock holds in any case.
@@ -226,7 +234,11 @@ impl Process {
                 Tag::Bodies => {}
                 Tag::Over => return Ok(Err(Loss::Over)),
                 Tag::End if !self.buffer.is_empty() => return Ok(Err(Loss::Lied("more than its unit"))),
-                Tag::End => return Ok(account.close().map_err(|lie| Loss::Lied(lie.0))),
+                Tag::End => {
+                    let distinct = spool.distinct().map_err(super::Error::Scratch)?;
+                    let closed = account.close().map_err(|lie| Loss::Lied(lie.0));
+                    return Ok(closed.and(if distinct { Ok(()) } else { Err(Loss::Lied("one body twice")) }));
+                }
                 _ => return Ok(Err(Loss::Lied("a frame out of turn"))),
             }
         }

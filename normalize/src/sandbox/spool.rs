@@ -2,6 +2,7 @@
 //!
 //! Memory is bounded: what exceeds it goes to a file in the supervisor's own folder, which no child can reach.
 
+use super::distinct::{Distinct, HELD_IDS};
 use super::frame;
 use model::Entry;
 use model::wire::Body;
@@ -21,6 +22,8 @@ pub struct Spool {
     file: Option<BufWriter<File>>,
     /// Bytes of bodies in all.
     total_bytes: u64,
+    /// Ids of the bodies that an item announces.
+    ids: Distinct,
 }
 
 /// Makes an entry of a decoded body and its encoding.
@@ -31,7 +34,8 @@ pub fn entry(body: &Body, bytes: &[u8]) -> Entry {
 impl Spool {
     /// An empty spool that overflows into `path` beyond `memory_bytes`.
     pub fn new(path: PathBuf, memory_bytes: usize) -> Spool {
-        Spool { path, memory_bytes, entries: Vec::new(), held_bytes: 0, file: None, total_bytes: 0 }
+        let ids = Distinct::new(path.with_extension("ids"), HELD_IDS);
+        Spool { path, memory_bytes, entries: Vec::new(), held_bytes: 0, file: None, total_bytes: 0, ids }
     }
 
     /// Bytes of bodies taken.
@@ -39,8 +43,16 @@ impl Spool {
         self.total_bytes
     }
 
+    /// Whether no body that an item announces came twice. Asked once, at the end of a unit.
+    pub fn distinct(&mut self) -> io::Result<bool> {
+        self.ids.close()
+    }
+
     /// Takes an entry.
     pub fn push(&mut self, entry: Entry) -> io::Result<()> {
+        if entry.item.is_some() {
+            self.ids.push(entry.id)?;
+        }
         let size = entry.body.len();
         self.total_bytes = self.total_bytes.saturating_add(size as u64);
         if self.file.is_none() && self.held_bytes.saturating_add(size) <= self.memory_bytes {
@@ -64,6 +76,7 @@ impl Spool {
         self.entries.clear();
         self.held_bytes = 0;
         self.total_bytes = 0;
+        self.ids.clear()?;
         if let Some(file) = self.file.take() {
             drop(file.into_parts());
             std::fs::remove_file(&self.path)?;
@@ -88,7 +101,7 @@ impl Spool {
             std::fs::remove_file(&self.path)?;
         }
         self.total_bytes = 0;
-        Ok(())
+        self.ids.clear().map_err(E::from)
     }
 }
 

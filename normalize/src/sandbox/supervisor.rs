@@ -17,6 +17,8 @@ pub struct Supervisor<'a> {
     folder: PathBuf,
     process: Option<Process>,
     spool: Spool,
+    /// Whether the folder may hold more than `main`.
+    dirty: bool,
 }
 
 /// Attempts at a unit: the second is alone in a fresh child, so that nothing an earlier unit left behind is blamed on it.
@@ -29,7 +31,7 @@ impl<'a> Supervisor<'a> {
         let spool = context.scratch.join(format!("spool-{number}"));
         super::create_private(&folder)?;
         let spool = Spool::new(spool, MEMORY_BYTES);
-        let mut supervisor = Supervisor { context, setup, folder, process: None, spool };
+        let mut supervisor = Supervisor { context, setup, folder, process: None, spool, dirty: true };
         let process = supervisor.start()?;
         supervisor.process = Some(process);
         Ok(supervisor)
@@ -76,6 +78,7 @@ impl<'a> Supervisor<'a> {
                 }
                 Err(loss) => loss,
             };
+            self.dirty = true;
             let death = process.bury(loss)?;
             self.spool.clear().map_err(super::Error::Scratch)?;
             tracing::debug!(item = %unit.primary.item.id, attempts, ?death, "a parser child was lost");
@@ -87,8 +90,12 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Makes the child's folder hold the unit's contents and nothing else.
-    fn place(&self, unit: &WorkUnit) -> Result<(), super::Error> {
-        empty(&self.folder)?;
+    fn place(&mut self, unit: &WorkUnit) -> Result<(), super::Error> {
+        // Only SQLite leaves files beside `main`; after others, and if nothing died, writing over `main` is enough.
+        if self.dirty {
+            empty(&self.folder)?;
+        }
+        self.dirty = !leaves_nothing(unit);
         for (name, staged) in super::names(unit) {
             let copied = self.context.stage.fetch(staged.content, &self.folder.join(name)).map_err(super::Error::Stage)?;
             if copied != staged.item.size_bytes {
@@ -98,6 +105,12 @@ impl<'a> Supervisor<'a> {
         stream::crash::point("normalize.fetched");
         Ok(())
     }
+}
+
+/// Whether reading the unit is known to leave no file but `main`: it has no companions, and ingest saw that it is no database.
+fn leaves_nothing(unit: &WorkUnit) -> bool {
+    let known = unit.primary.item.media_type.as_deref();
+    unit.companions.is_empty() && known.is_some_and(|media_type| !media_type.contains("sqlite"))
 }
 
 /// Removes everything in a child's folder. A child can make plain files only; a folder is removed all the same, and nothing

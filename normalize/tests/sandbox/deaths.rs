@@ -74,6 +74,7 @@ fn lied() {
         ("forged_end", "a body that is not a parser's"),
         ("forged_name", "an item that is not as it was staged"),
         ("forged_count", "another count than it sent"),
+        ("said_twice", "one body twice"),
         ("no_end", "an item without an end"),
         ("two_ends", "an item ended twice"),
     ] {

@@ -259,7 +259,7 @@ fn die(word: &str, argument: &str) -> io::Result<()> {
         }
         "dies_when_used" if READ.load(Ordering::Relaxed) > 1 => std::process::abort(),
         "dies_when_used" | "forged_item" | "forged_exhibit" | "forged_stage" | "forged_count" | "forged_name" | "forged_end"
-        | "no_end" | "two_ends" | "twice_ended" | "directory" => Ok(()),
+        | "said_twice" | "no_end" | "two_ends" | "twice_ended" | "directory" => Ok(()),
         other => panic!("unknown word {other}"),
     }
 }
@@ -307,6 +307,14 @@ fn forge(word: &str, unit: &WorkUnit, bodies: &mut Vec<Body>) {
         "forged_item" => bodies.push(problem(exhibit, Some(other), model::Stage::Normalize)),
         "forged_exhibit" => bodies.push(problem(other, Some(item), model::Stage::Normalize)),
         "forged_stage" => bodies.push(problem(exhibit, Some(item), model::Stage::Ingest)),
+        "said_twice" => {
+            bodies.extend(bodies.iter().find(|body| matches!(body, Body::Problem(_))).cloned());
+            bodies.iter_mut().for_each(|body| {
+                if let Body::Item(item) = body {
+                    item.announced += 1;
+                }
+            });
+        }
         "forged_count" => bodies.push(problem(exhibit, Some(item), model::Stage::Normalize)),
         "forged_end" => {
             bodies.push(Body::End(model::ExhibitEnd { exhibit, items: 0, directories: 0, problems: 0, complete: true }))
