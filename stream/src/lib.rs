@@ -10,6 +10,7 @@
 pub mod crash;
 pub mod embedded;
 pub mod kafka;
+pub mod stage;
 pub mod worker;
 
 use model::wire::Batch;
@@ -22,6 +23,9 @@ pub enum Error {
     /// The other side has gone.
     #[error("the other end of the stream is closed")]
     Closed,
+    /// The stage says no.
+    #[error("stage: {0}")]
+    Stage(String),
     /// Kafka says no.
     #[error("kafka: {0}")]
     Kafka(String),
