@@ -72,7 +72,7 @@ pub fn looks_like_text(bytes: &[u8], encoding: Encoding) -> bool {
     };
     match encoding {
         Encoding::Utf8 => valid && !bytes.iter().any(|byte| control(u16::from(*byte))),
-        _ => bytes.len() % 2 == 0 && !text(bytes, encoding).chars().any(|c| u16::try_from(c as u32).is_ok_and(control)),
+        _ => bytes.len().is_multiple_of(2) && !text(bytes, encoding).chars().any(|c| u16::try_from(c as u32).is_ok_and(control)),
     }
 }
 

@@ -157,12 +157,11 @@ fn walk<R: Read, V: Visit>(stream: &mut JsonStream<R>, visit: &mut V) -> Result<
     }
 }
 
+/// What is done with each element of a list: it is passed with its pointer.
+type Each<'e, R> = dyn FnMut(&mut JsonStream<R>, String) -> Result<(), Stop> + 'e;
+
 /// Walks through `{…, "list": […]}`; what is inside has its pointer.
-fn list<R: Read>(
-    stream: &mut JsonStream<R>,
-    pointer: &str,
-    each: &mut dyn FnMut(&mut JsonStream<R>, String) -> Result<(), Stop>,
-) -> Result<(), Stop> {
+fn list<R: Read>(stream: &mut JsonStream<R>, pointer: &str, each: &mut Each<'_, R>) -> Result<(), Stop> {
     if !stream.enter(b'{')? {
         stream.skip()?;
         return Ok(());
@@ -229,13 +228,16 @@ struct Chat {
     is_chat: bool,
 }
 
+/// Pointer, place and fields of the owner's own data.
+type Owner = (String, Span, Map<String, Value>);
+
 /// The first walk: which chats there are, who owns the account, how many messages there are.
 #[derive(Default)]
 struct Survey {
     /// Pointers in the order of the file.
     order: Vec<String>,
     chats: HashMap<String, Chat>,
-    owner: Option<(String, Span, Map<String, Value>)>,
+    owner: Option<Owner>,
     messages: u64,
     contacts: u64,
 }
