@@ -128,7 +128,7 @@ mod tests {
     use model::{Code, Id, Problem, Stage};
 
     fn made(number: usize) -> Entry {
-        let detail = format!("{number:0>1$}", 1 + number % 50);
+        let detail = format!("{number:0>width$}", width = 1 + number % 50);
         let problem =
             Problem { exhibit: Id([1; 16]), item: Some(Id([2; 16])), stage: Stage::Normalize, code: Code::Truncated, detail };
         Entry::new(&Body::Problem(problem))
