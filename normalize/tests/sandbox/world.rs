@@ -3,10 +3,10 @@
 use config::Settings;
 use model::item::{FileKind, FileTimes};
 use model::{Body, Code, Digest, Id, Item, ItemStatus, StagedItem, WorkUnit};
-use normalize::stage_shim::Stage;
 use normalize::{Context, Error, Watch};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
+use stream::stage::Stage;
 use stream::{Publish, embedded};
 use tempfile::TempDir;
 
