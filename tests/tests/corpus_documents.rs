@@ -47,8 +47,10 @@ impl Read {
     }
 
     fn messages(&self) -> Vec<&Message> {
-        let message = |record| if let &Record::Message(ref message) = record { Some(&**message) } else { None };
-        self.records.iter().filter_map(message).collect()
+        self.records
+            .iter()
+            .filter_map(|record| if let Record::Message(message) = record { Some(&**message) } else { None })
+            .collect()
     }
 
     /// Messages that somebody wrote: the app's own lines left out.
