@@ -21,11 +21,10 @@ pub mod parse;
 pub mod read;
 pub mod sandbox;
 pub mod scratch;
-pub mod stage_shim;
 
 use model::WorkUnit;
-use stage_shim::Stage;
 use std::path::PathBuf;
+use stream::stage::Stage;
 use stream::{Publish, Receive};
 
 /// What a normalize worker needs.
