@@ -4,9 +4,13 @@
 //! gives NULL for NULL and for what it cannot decode.
 
 pub mod base64;
+pub mod bplist;
 pub mod extra;
+pub mod gzip;
 pub mod phone;
+pub mod protobuf;
 pub mod time;
+pub mod typedstream;
 pub mod whatsapp;
 
 use rusqlite::Connection;
@@ -22,8 +26,12 @@ const FLAGS: FunctionFlags =
 /// What SQLite says.
 pub fn register(connection: &Connection, region: Option<&str>) -> rusqlite::Result<()> {
     base64::register(connection)?;
+    bplist::register(connection)?;
     extra::register(connection)?;
+    gzip::register(connection)?;
+    protobuf::register(connection)?;
     time::register(connection)?;
+    typedstream::register(connection)?;
     whatsapp::register(connection)?;
     phone::register(connection, region)
 }
@@ -32,6 +40,14 @@ pub fn register(connection: &Connection, region: Option<&str>) -> rusqlite::Resu
 fn text<'c>(context: &'c Context<'_>, argument: usize) -> Option<&'c str> {
     match context.get_raw(argument) {
         ValueRef::Text(bytes) => std::str::from_utf8(bytes).ok(),
+        _ => None,
+    }
+}
+
+/// The bytes of an argument, be it a BLOB or text; `None` for NULL and numbers.
+fn bytes<'c>(context: &'c Context<'_>, argument: usize) -> Option<&'c [u8]> {
+    match context.get_raw(argument) {
+        ValueRef::Blob(bytes) | ValueRef::Text(bytes) => Some(bytes),
         _ => None,
     }
 }
