@@ -1,0 +1,56 @@
+//! What can stop the worker: the world is bad. Evidence never does.
+
+use model::{Id, wire::WireError};
+use std::path::PathBuf;
+
+/// Why a sink, a seal or a verification cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A database cannot be read or written.
+    #[error("{path}: {source}")]
+    Store {
+        /// The working store or bundle.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// A file cannot be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The transport cannot go on.
+    #[error(transparent)]
+    Stream(#[from] stream::Error),
+    /// The unit's key cannot be used.
+    #[error("key: {0}")]
+    Key(#[from] ssh_key::Error),
+    /// An entry in a working store cannot be decoded.
+    #[error("entry {id}: {source}")]
+    Entry {
+        /// The entry.
+        id: Id,
+        /// Why.
+        source: WireError,
+    },
+    /// Another process holds the working store.
+    #[error("{0} is in use by another process")]
+    Locked(PathBuf),
+    /// The stream ended and the exhibit is not complete.
+    #[error("the stream ended but the exhibit is not complete: {0}")]
+    Incomplete(String),
+    /// The file is no bundle of this format.
+    #[error("{path}: {reason}")]
+    NotABundle {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A thread of the seal or the verification has gone without a result.
+    #[error("a worker thread ended without a result")]
+    Thread,
+}

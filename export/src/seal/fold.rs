@@ -1,0 +1,348 @@
+//! One sighting a place: what the byte scan, the cell scan and the search through records saw of one thing is folded together.
+
+use super::scratch::Work;
+use crate::Error;
+use model::observable::Finder;
+use model::{Body, Code, Id, Kind};
+use rusqlite::params;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+/// One place where one thing was seen in one item.
+#[derive(Clone, PartialEq, Debug)]
+struct Place {
+    id: Id,
+    seq: i64,
+    finder: u8,
+    record: Option<Id>,
+    field: Option<String>,
+    field_offset: Option<i64>,
+    byte_offset: Option<i64>,
+    row: Option<(String, i64)>,
+    /// First byte of the record and the byte after its last, where its locator has them.
+    range: Option<(i64, i64)>,
+}
+
+/// A place that counts, with what others know more of it.
+#[derive(Clone, PartialEq, Debug)]
+struct Folded {
+    place: Place,
+    finders: u8,
+}
+
+const SCAN: u8 = Finder::Scan as u8;
+const RECORD: u8 = Finder::Record as u8;
+
+/// The words for a set of finders.
+pub fn finder_words(finders: u8) -> &'static str {
+    const WORDS: [&str; 8] =
+        ["", "scan", "cell", "cell+scan", "record", "record+scan", "cell+record", "cell+record+scan"];
+    WORDS[usize::from(finders & 7)]
+}
+
+/// Folds every sighting and secret of an exhibit, and lists the distinct observables.
+pub fn fold_all(work: &Work<'_>) -> Result<(), Error> {
+    for kind in [Kind::Sighting, Kind::Secret] {
+        list(work, kind)?;
+    }
+    let sql = "SELECT kind, item, what, id, seq, finder, record, field, field_offset, byte_offset, row_table, row_id,
+               range_offset, range_length FROM main.place ORDER BY kind, item, what, id";
+    let mut statement = work.connection.prepare(sql).map_err(|source| work.error(source))?;
+    let mut rows = statement.query([]).map_err(|source| work.error(source))?;
+    let mut group: Option<(u8, [u8; 16], [u8; 16])> = None;
+    let mut places = Vec::new();
+    while let Some(row) = rows.next().map_err(|source| work.error(source))? {
+        let (key, place) = read(row).map_err(|source| work.error(source))?;
+        if let Some(before) = group.replace(key)
+            && before != key
+        {
+            write(work, before.0, fold(std::mem::take(&mut places)))?;
+        }
+        places.push(place);
+    }
+    match group {
+        Some(last) => write(work, last.0, fold(places)),
+        None => Ok(()),
+    }
+}
+
+fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<((u8, [u8; 16], [u8; 16]), Place)> {
+    let table: Option<String> = row.get(10)?;
+    let row_id: Option<i64> = row.get(11)?;
+    let (offset, length): (Option<i64>, Option<i64>) = (row.get(12)?, row.get(13)?);
+    let place = Place {
+        id: Id(row.get(3)?),
+        seq: row.get(4)?,
+        finder: row.get(5)?,
+        record: row.get::<_, Option<[u8; 16]>>(6)?.map(Id),
+        field: row.get(7)?,
+        field_offset: row.get(8)?,
+        byte_offset: row.get(9)?,
+        row: table.zip(row_id),
+        range: offset.zip(length).map(|(offset, length)| (offset, offset.saturating_add(length))),
+    };
+    Ok(((row.get(0)?, row.get(1)?, row.get(2)?), place))
+}
+
+/// What folding must know of a sighting or secret.
+struct Seen {
+    item: Id,
+    what: Id,
+    finder: Finder,
+    record: Option<Id>,
+    field: Option<String>,
+    field_offset: Option<u64>,
+    byte_offset: Option<u64>,
+    row: Option<(String, i64)>,
+}
+
+/// Lists the places of sightings or secrets, item by item and thing by thing.
+fn list(work: &Work<'_>, kind: Kind) -> Result<(), Error> {
+    work.each(kind, |seq, id, body| {
+        let seen = match body {
+            Body::Sighting(sighting) => {
+                let what = sighting.observable.id();
+                observable(work, what, &sighting.observable)?;
+                let (finder, record, field, row) = (sighting.finder, sighting.record, sighting.field, sighting.row);
+                let (field_offset, byte_offset) = (sighting.field_offset, sighting.byte_offset);
+                Seen { item: sighting.item, what, finder, record, field, field_offset, byte_offset, row }
+            }
+            Body::Secret(secret) => {
+                let what = Id::derive("secret value", &[secret.kind.name().as_bytes(), secret.value.as_bytes()]);
+                let (finder, record, field, row) = (secret.finder, secret.record, secret.field, secret.row);
+                let (field_offset, byte_offset) = (secret.field_offset, secret.byte_offset);
+                Seen { item: secret.item, what, finder, record, field, field_offset, byte_offset, row }
+            }
+            _ => return Ok(()),
+        };
+        place(work, kind, seq, id, seen)
+    })
+}
+
+fn place(work: &Work<'_>, kind: Kind, seq: i64, id: Id, mut seen: Seen) -> Result<(), Error> {
+    let mut range = None;
+    if let Some(record) = seen.record {
+        match work.provenance(record)? {
+            Some(provenance) => range = provenance.locator.range(),
+            None => {
+                let detail = format!("{} {id} names record {record}, which is not there", super::source::table_of(kind));
+                work.problem(Some(seen.item), Code::Missing, detail)?;
+                seen.record = None;
+            }
+        }
+    }
+    let whole = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    let (table, row_id) = seen.row.unzip();
+    let (first, length) = range.unzip();
+    let sql = "INSERT INTO main.place VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+    let insert = || {
+        work.connection.prepare_cached(sql)?.execute(params![
+            kind as u8,
+            seen.item.bytes(),
+            seen.what.bytes(),
+            id.bytes(),
+            seq,
+            seen.finder as u8,
+            seen.record.map(|record| record.0),
+            seen.field,
+            seen.field_offset.map(whole),
+            seen.byte_offset.map(whole),
+            table,
+            row_id,
+            first.map(whole),
+            length.map(whole),
+        ])
+    };
+    insert().map(drop).map_err(|source| work.error(source))
+}
+
+/// Lists an observable once, with the strongest validity that was seen of it.
+fn observable(work: &Work<'_>, id: Id, observable: &model::Observable) -> Result<(), Error> {
+    let sql = "INSERT INTO main.observable VALUES (?1, ?2, ?3, ?4, ?5)
+               ON CONFLICT DO UPDATE SET validity = excluded.validity WHERE excluded.validity < validity";
+    let model::Observable { kind, value, chain, validity } = observable;
+    let insert =
+        || work.connection.prepare_cached(sql)?.execute(params![id.bytes(), kind.name(), value, chain, *validity as u8]);
+    insert().map(drop).map_err(|source| work.error(source))
+}
+
+fn write(work: &Work<'_>, kind: u8, folded: Vec<Folded>) -> Result<(), Error> {
+    let sql = "INSERT INTO main.folded VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    for Folded { place, finders } in folded {
+        let (table, row_id) = place.row.unzip();
+        let record = place.record.map(|record| record.0);
+        let values = params![kind, place.id.bytes(), place.seq, finders, record, place.field, place.field_offset, table, row_id];
+        let insert = || work.connection.prepare_cached(sql)?.execute(values);
+        insert().map_err(|source| work.error(source))?;
+    }
+    Ok(())
+}
+
+/// Folds the places where one thing was seen in one item.
+///
+/// Places of the scans with the same first byte are one (the cell scan's counts: it knows the row). A place in a record is folded
+/// into a place of the scans that lies in the same row or, where the record has a range of bytes, within it: the first with the first,
+/// the second with the second. What is left over stays.
+fn fold(mut places: Vec<Place>) -> Vec<Folded> {
+    if let [place] = &places[..] {
+        let finders = 1 << place.finder;
+        return places.into_iter().map(|place| Folded { place, finders }).collect();
+    }
+    // Cell before scan; the id decides between equals, so that the order of arrival does not.
+    places.sort_by_key(|place| (place.byte_offset, place.finder == SCAN, place.id));
+    let (records, scanned): (Vec<Place>, Vec<Place>) = places.into_iter().partition(|place| place.finder == RECORD);
+    let mut folded: Vec<Folded> = Vec::new();
+    for place in scanned {
+        match folded.last_mut() {
+            Some(last) if place.byte_offset.is_some() && last.place.byte_offset == place.byte_offset => {
+                last.finders |= 1 << place.finder;
+                if last.place.row.is_none() {
+                    last.place.row = place.row;
+                }
+            }
+            _ => folded.push(Folded { finders: 1 << place.finder, place }),
+        }
+    }
+    join_records(folded, records)
+}
+
+fn join_records(mut folded: Vec<Folded>, mut records: Vec<Place>) -> Vec<Folded> {
+    let mut by_row: HashMap<(String, i64), VecDeque<usize>> = HashMap::new();
+    let mut by_offset: BTreeSet<(i64, usize)> = BTreeSet::new();
+    for (number, Folded { place, .. }) in folded.iter().enumerate() {
+        match (&place.row, place.byte_offset) {
+            (Some(row), _) => by_row.entry(row.clone()).or_default().push_back(number),
+            (None, Some(offset)) => {
+                by_offset.insert((offset, number));
+            }
+            (None, None) => {}
+        }
+    }
+    records.sort_by(|a, b| (a.record, &a.field, a.field_offset, a.id).cmp(&(b.record, &b.field, b.field_offset, b.id)));
+    for record in records {
+        let number = match (&record.row, record.range) {
+            (Some(row), _) => by_row.get_mut(row).and_then(VecDeque::pop_front),
+            (None, Some((first, end))) if first < end => {
+                let found = by_offset.range((first, 0)..(end, 0)).next().copied();
+                found.and_then(|key| by_offset.take(&key)).map(|(_, number)| number)
+            }
+            _ => None,
+        };
+        match number.and_then(|number| folded.get_mut(number)) {
+            Some(into) => {
+                into.finders |= 1 << RECORD;
+                into.place.record = record.record;
+                into.place.field = record.field;
+                into.place.field_offset = record.field_offset;
+            }
+            None => folded.push(Folded { place: record, finders: 1 << RECORD }),
+        }
+    }
+    folded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CELL: u8 = Finder::Cell as u8;
+
+    fn place(number: u8, finder: u8, byte_offset: Option<i64>) -> Place {
+        let (record, field, field_offset, row, range) = Default::default();
+        Place { id: Id([number; 16]), seq: i64::from(number), finder, record, field, field_offset, byte_offset, row, range }
+    }
+
+    fn in_row(number: u8, finder: u8, byte_offset: Option<i64>, row_id: i64) -> Place {
+        Place { row: Some(("message".into(), row_id)), ..place(number, finder, byte_offset) }
+    }
+
+    fn in_record(number: u8, record: u8, field_offset: i64, row_id: i64) -> Place {
+        let record = Some(Id([record; 16]));
+        let (field, field_offset) = (Some("text".to_owned()), Some(field_offset));
+        Place { record, field, field_offset, ..in_row(number, RECORD, None, row_id) }
+    }
+
+    fn shape(places: Vec<Place>) -> Vec<(u8, &'static str, Option<i64>, Option<u8>)> {
+        let mut shape: Vec<_> = fold(places)
+            .into_iter()
+            .map(|fold| {
+                let record = fold.place.record.map(|record| record.0[0]);
+                (fold.place.id.0[0], finder_words(fold.finders), fold.place.byte_offset, record)
+            })
+            .collect();
+        shape.sort();
+        shape
+    }
+
+    #[test]
+    fn scan_cell_and_record_of_one_place_are_one() {
+        let places = vec![place(1, SCAN, Some(100)), in_row(2, CELL, Some(100), 5), in_record(3, 9, 0, 5)];
+        assert_eq!(shape(places), [(2, "cell+record+scan", Some(100), Some(9))]);
+    }
+
+    #[test]
+    fn twice_in_a_row_pairs_in_order_and_leftovers_stay() {
+        let places = vec![
+            in_record(1, 9, 40, 5),
+            in_record(2, 9, 0, 5),
+            in_record(3, 9, 80, 5),
+            in_row(4, CELL, Some(100), 5),
+            in_row(5, CELL, Some(140), 5),
+            in_row(6, CELL, Some(500), 6),
+        ];
+        let folded = fold(places.clone());
+        let at = |offset| folded.iter().find(|fold| fold.place.byte_offset == Some(offset)).unwrap().place.field_offset;
+        assert_eq!((at(100), at(140), at(500)), (Some(0), Some(40), None));
+        assert_eq!(
+            shape(places),
+            [
+                (3, "record", None, Some(9)),
+                (4, "cell+record", Some(100), Some(9)),
+                (5, "cell+record", Some(140), Some(9)),
+                (6, "cell", Some(500), None)
+            ]
+        );
+    }
+
+    #[test]
+    fn a_record_with_a_range_takes_the_scan_inside_it() {
+        let ranged = |number, record: u8, range| Place {
+            record: Some(Id([record; 16])),
+            range: Some(range),
+            ..place(number, RECORD, None)
+        };
+        let places = vec![
+            place(1, SCAN, Some(10)),
+            place(2, SCAN, Some(60)),
+            ranged(3, 8, (50, 100)),
+            ranged(4, 9, (0, 50)),
+            ranged(5, 7, (50, 100)),
+        ];
+        assert_eq!(
+            shape(places),
+            [
+                (1, "record+scan", Some(10), Some(9)),
+                (2, "record+scan", Some(60), Some(7)),
+                (3, "record", None, Some(8))
+            ]
+        );
+    }
+
+    #[test]
+    fn the_order_of_arrival_does_not_matter() {
+        let places = vec![
+            place(1, SCAN, Some(100)),
+            in_row(2, CELL, Some(100), 5),
+            in_record(3, 9, 0, 5),
+            in_record(4, 8, 0, 5),
+            place(5, CELL, None),
+            place(6, CELL, None),
+        ];
+        let expected = shape(places.clone());
+        for turn in 0..places.len() {
+            let mut turned = places.clone();
+            turned.rotate_left(turn);
+            turned.reverse();
+            assert_eq!(shape(turned), expected);
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! Where the rows of a bundle come from: ranges of ids in the working store and in the scratch beside it.
+
+use super::scratch::Scratch;
+use crate::Error;
+use crate::bundle::row::{self, Known, Row};
+use crate::bundle::schema::Table;
+use crate::bundle::value::Value;
+use model::observable::{SecretKind, Validity};
+use model::wire::from_bytes;
+use model::{Body, Id, Kind, Secret, Sighting};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+/// Answers about references that a thread remembers.
+const REMEMBERED: usize = 1 << 16;
+
+/// One range of one table.
+pub struct Job {
+    /// The table.
+    pub table: &'static Table,
+    /// Where its rows are.
+    pub source: Source,
+    /// The smallest id and what is larger than the last.
+    pub range: (Vec<u8>, Vec<u8>),
+}
+
+/// Where rows are.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// Here.
+    Rows(Vec<Value>),
+    /// Entries of that kind.
+    Entries(Kind),
+    /// Entries that are problems, and the problems that sealing itself met.
+    Problems,
+    /// Folded sightings or secrets.
+    Folded(Kind),
+    /// Distinct observables.
+    Observables,
+}
+
+impl Source {
+    /// Where the rows of a table are; `None` for tables whose rows are not in the working store.
+    pub fn of(table: &str) -> Option<Source> {
+        match table {
+            "observable" => Some(Source::Observables),
+            "problem" => Some(Source::Problems),
+            "sighting" => Some(Source::Folded(Kind::Sighting)),
+            "secret" => Some(Source::Folded(Kind::Secret)),
+            name => RECORDS.iter().chain(&OTHERS).find(|(known, _)| *known == name).map(|(_, kind)| Source::Entries(*kind)),
+        }
+    }
+}
+
+/// The table that entries of that kind become rows of.
+pub fn table_of(kind: Kind) -> &'static str {
+    let table = RECORDS.iter().chain(&OTHERS).find(|(_, known)| *known == kind);
+    table.map_or("exhibit", |(name, _)| name)
+}
+
+/// Tables of records, those that most sightings name first.
+pub const RECORDS: [(&str, Kind); 8] = [
+    ("message", Kind::Message),
+    ("contact_point", Kind::ContactPoint),
+    ("contact", Kind::Contact),
+    ("account", Kind::Account),
+    ("thread", Kind::Thread),
+    ("call", Kind::Call),
+    ("attachment", Kind::Attachment),
+    ("participant", Kind::Participant),
+];
+
+/// The names of [`RECORDS`].
+pub const fn record_tables() -> [&'static str; 8] {
+    let mut names = [""; 8];
+    let mut place = 0;
+    while place < names.len() {
+        names[place] = RECORDS[place].0;
+        place += 1;
+    }
+    names
+}
+
+const OTHERS: [(&str, Kind); 7] = [
+    ("item", Kind::Item),
+    ("directory", Kind::Directory),
+    ("definition", Kind::Definition),
+    ("ledger", Kind::Ledger),
+    ("problem", Kind::Problem),
+    ("sighting", Kind::Sighting),
+    ("secret", Kind::Secret),
+];
+
+/// Reads ranges; one for each thread.
+pub struct Reader {
+    connection: Connection,
+    path: PathBuf,
+    exhibit: i64,
+    known: HashMap<(u8, Id), bool>,
+}
+
+impl Reader {
+    /// Opens the store and the scratch beside it to read.
+    pub fn open(scratch: &Scratch) -> Result<Reader, Error> {
+        let path = scratch.store().to_owned();
+        let open = || {
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let connection = Connection::open_with_flags(&path, flags)?;
+            connection.pragma_update(None, "cache_size", -8192)?;
+            connection.execute("ATTACH ?1 AS scratch", [scratch.path().to_string_lossy()])?;
+            connection.set_prepared_statement_cache_capacity(32);
+            Ok(connection)
+        };
+        let connection = open().map_err(|source| Error::Store { path: path.clone(), source })?;
+        Ok(Reader { connection, path, exhibit: scratch.exhibit(), known: HashMap::new() })
+    }
+
+    /// Appends the values of every row of a job, in the order of their keys.
+    pub fn rows(&mut self, job: &Job, values: &mut Vec<Value>) -> Result<(), Error> {
+        let (first, end) = &job.range;
+        match &job.source {
+            Source::Rows(rows) => values.extend_from_slice(rows),
+            Source::Entries(kind) => {
+                let sql = "SELECT id, body FROM entry WHERE exhibit = ?1 AND kind = ?2 AND id >= ?3 AND id < ?4 ORDER BY id";
+                for (id, body) in self.bodies(sql, *kind, first, end)? {
+                    row::push(decode(id, &body)?, values, self)?;
+                }
+            }
+            Source::Problems => {
+                let sql = "SELECT id, body FROM entry WHERE exhibit = ?1 AND kind = ?2 AND id >= ?3 AND id < ?4
+                           UNION ALL SELECT id, body FROM scratch.problem WHERE id >= ?3 AND id < ?4 ORDER BY id";
+                for (id, body) in self.bodies(sql, Kind::Problem, first, end)? {
+                    row::push(decode(id, &body)?, values, self)?;
+                }
+            }
+            Source::Folded(kind) => self.folded(*kind, first, end, values)?,
+            Source::Observables => self.observables(first, end, values).map_err(|source| self.error(source))?,
+        }
+        Ok(())
+    }
+
+    fn error(&self, source: rusqlite::Error) -> Error {
+        Error::Store { path: self.path.clone(), source }
+    }
+
+    fn bodies(&self, sql: &str, kind: Kind, first: &[u8], end: &[u8]) -> Result<Vec<(Id, Vec<u8>)>, Error> {
+        let read = || -> rusqlite::Result<_> {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let parameters = params![self.exhibit, kind as u8, first, end];
+            let rows = statement.query_map(parameters, |row| Ok((Id(row.get(0)?), row.get(1)?)))?;
+            rows.collect()
+        };
+        read().map_err(|source| self.error(source))
+    }
+
+    /// Sightings or secrets: the body of the place that counts, with what the places folded into it know more.
+    fn folded(&self, kind: Kind, first: &[u8], end: &[u8], values: &mut Vec<Value>) -> Result<(), Error> {
+        for (id, body, fold) in self.folds(kind, first, end).map_err(|source| self.error(source))? {
+            match decode(id, &body)? {
+                Body::Sighting(sighting) => sighting_row(id, *sighting, fold, values),
+                Body::Secret(secret) => secret_row(id, *secret, fold, values),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn folds(&self, kind: Kind, first: &[u8], end: &[u8]) -> rusqlite::Result<Vec<(Id, Vec<u8>, Fold)>> {
+        let sql = "SELECT folded.id, entry.body, finders, record, field, field_offset, row_table, row_id
+                   FROM scratch.folded LEFT JOIN entry ON entry.seq = folded.seq
+                   WHERE folded.kind = ?1 AND folded.id >= ?2 AND folded.id < ?3 ORDER BY folded.id";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let rows = statement.query_map(params![kind as u8, first, end], |row| {
+            let table: Option<String> = row.get(6)?;
+            let row_id: Option<i64> = row.get(7)?;
+            let fold = Fold {
+                finders: super::fold::finder_words(row.get(2)?),
+                record: row.get::<_, Option<[u8; 16]>>(3)?.map(Id),
+                field: row.get(4)?,
+                field_offset: row.get(5)?,
+                row: table.zip(row_id),
+            };
+            Ok((Id(row.get(0)?), row.get(1)?, fold))
+        })?;
+        rows.collect()
+    }
+
+    fn observables(&self, first: &[u8], end: &[u8], values: &mut Vec<Value>) -> rusqlite::Result<()> {
+        let sql = "SELECT id, kind, value, chain, validity FROM scratch.observable WHERE id >= ?1 AND id < ?2 ORDER BY id";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query(params![first, end])?;
+        while let Some(found) = rows.next()? {
+            let validity = match found.get::<_, u8>(4)? {
+                0 => Validity::Checksum,
+                1 => Validity::Format,
+                _ => Validity::Context,
+            };
+            let (kind, value, chain): (String, String, Option<String>) = (found.get(1)?, found.get(2)?, found.get(3)?);
+            let mut row = Row::new("observable", values);
+            row.put("id", Id(found.get(0)?)).put("kind", kind).put("value", value).put("chain", chain);
+            row.put("validity", validity.name());
+        }
+        Ok(())
+    }
+}
+
+/// What folding says of a sighting or secret.
+struct Fold {
+    finders: &'static str,
+    record: Option<Id>,
+    field: Option<String>,
+    field_offset: Option<i64>,
+    row: Option<(String, i64)>,
+}
+
+fn sighting_row(id: Id, sighting: Sighting, fold: Fold, values: &mut Vec<Value>) {
+    let (table, row_id) = fold.row.unzip();
+    let mut row = Row::new("sighting", values);
+    row.put("id", id).put("observable_id", sighting.observable.id());
+    row.put("exhibit_id", sighting.exhibit).put("item_id", sighting.item).put("record_id", fold.record);
+    row.put("field", fold.field).put("field_offset", fold.field_offset);
+    row.put("byte_offset", sighting.byte_offset).put("byte_length", sighting.byte_length);
+    row.put("encoding", sighting.encoding.name()).put("row_table", table).put("row_id", row_id);
+    row.put("support", sighting.support).put("finder", fold.finders).put("context", sighting.context);
+}
+
+fn secret_row(id: Id, secret: Secret, fold: Fold, values: &mut Vec<Value>) {
+    let (table, row_id) = fold.row.unzip();
+    let mut row = Row::new("secret", values);
+    row.put("id", id).put("exhibit_id", secret.exhibit).put("item_id", secret.item);
+    row.put("kind", SecretKind::name(secret.kind)).put("value", secret.value).put("detail", secret.detail);
+    row.put("record_id", fold.record).put("field", fold.field).put("field_offset", fold.field_offset);
+    row.put("byte_offset", secret.byte_offset).put("byte_length", secret.byte_length);
+    row.put("row_table", table).put("row_id", row_id).put("finder", fold.finders);
+}
+
+impl Known for Reader {
+    fn known(&mut self, kind: Kind, id: Id) -> Result<bool, Error> {
+        if let Some(known) = self.known.get(&(kind as u8, id)) {
+            return Ok(*known);
+        }
+        let sql = "SELECT EXISTS (SELECT 1 FROM entry WHERE exhibit = ?1 AND kind = ?2 AND id = ?3)";
+        let ask = || {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            statement.query_row(params![self.exhibit, kind as u8, id.bytes()], |row| row.get(0))
+        };
+        let known = ask().map_err(|source| self.error(source))?;
+        // Messages name few threads and definitions, again and again; attachments name each message once.
+        if matches!(kind, Kind::Thread | Kind::Account | Kind::Definition) {
+            if self.known.len() >= REMEMBERED {
+                self.known.clear();
+            }
+            self.known.insert((kind as u8, id), known);
+        }
+        Ok(known)
+    }
+
+    fn file_of(&mut self, attachment: Id) -> Result<Option<Id>, Error> {
+        let sql = "SELECT item FROM scratch.linked WHERE id = ?1";
+        let mut statement = self.connection.prepare_cached(sql).map_err(|source| self.error(source))?;
+        let item: Option<[u8; 16]> =
+            statement.query_row([attachment.bytes()], |row| row.get(0)).optional().map_err(|source| self.error(source))?;
+        Ok(item.map(Id))
+    }
+
+    fn conflicts(&mut self, ledger: Id) -> Result<i64, Error> {
+        let sql = "SELECT records FROM scratch.conflict WHERE id = ?1";
+        let mut statement = self.connection.prepare_cached(sql).map_err(|source| self.error(source))?;
+        let records = statement.query_row([ledger.bytes()], |row| row.get(0)).optional();
+        Ok(records.map_err(|source| self.error(source))?.unwrap_or(0))
+    }
+}
+
+pub(super) fn decode(id: Id, body: &[u8]) -> Result<Body, Error> {
+    from_bytes(body).map_err(|source| Error::Entry { id, source })
+}

@@ -1,0 +1,401 @@
+//! The working store: the only writer of a bundle's entries.
+//!
+//! Entries are appended encoded, as they came; an index over (exhibit, kind, id) recognises what is held already. Entries, the
+//! counts per item and the positions in the stream are written in one transaction, so a process killed at any moment leaves
+//! a store that knows exactly what it holds.
+
+mod state;
+
+pub use state::{ExhibitState, read_states};
+
+use crate::Error;
+use model::wire::{Batch, from_bytes};
+use model::{Body, Digest, Entry, Id, Kind, Stage};
+use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use stream::{Delivery, Position, Topic, crash, embedded};
+
+/// Frames of the write-ahead log (4 KiB each) before it is folded back: larger than one transaction, so that a page that changes
+/// in several transactions is copied once.
+const LOG_FRAMES: i64 = 8192;
+
+const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS exhibit (
+  number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, entries INTEGER NOT NULL DEFAULT 0, items INTEGER NOT NULL DEFAULT 0,
+  directories INTEGER NOT NULL DEFAULT 0, ingest_problems INTEGER NOT NULL DEFAULT 0, present INTEGER NOT NULL DEFAULT 0,
+  end_items INTEGER, end_directories INTEGER, end_problems INTEGER, sealed_entries INTEGER
+) STRICT;
+CREATE TABLE IF NOT EXISTS entry (
+  seq INTEGER PRIMARY KEY, exhibit INTEGER NOT NULL, kind INTEGER NOT NULL, id BLOB NOT NULL, body BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX IF NOT EXISTS entry_key ON entry (exhibit, kind, id);
+CREATE TABLE IF NOT EXISTS version (
+  exhibit INTEGER NOT NULL, kind INTEGER NOT NULL, id BLOB NOT NULL, sha256 BLOB NOT NULL, body BLOB NOT NULL,
+  PRIMARY KEY (exhibit, kind, id, sha256)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS item (
+  exhibit INTEGER NOT NULL, id BLOB NOT NULL, stored INTEGER NOT NULL, announced INTEGER, status TEXT,
+  PRIMARY KEY (exhibit, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS item_open ON item (exhibit) WHERE stored IS NOT announced;
+CREATE TABLE IF NOT EXISTS position (
+  topic TEXT NOT NULL, partition INTEGER NOT NULL, next_offset INTEGER NOT NULL, PRIMARY KEY (topic, partition)
+) STRICT, WITHOUT ROWID;";
+
+/// What one transaction adds to an item.
+#[derive(Default)]
+struct ItemChange {
+    stored: i64,
+    announced: Option<(i64, &'static str)>,
+}
+
+/// What one transaction adds to an exhibit.
+#[derive(Default)]
+struct ExhibitChange {
+    entries: i64,
+    items: i64,
+    directories: i64,
+    ingest_problems: i64,
+    present: bool,
+}
+
+/// One working store, held exclusively.
+pub struct Sink {
+    connection: Connection,
+    path: PathBuf,
+    /// Released when the store is dropped.
+    _lock: File,
+    commit_entries: usize,
+    exhibits: HashMap<Id, i64>,
+    items: HashMap<(i64, Id), ItemChange>,
+    changes: HashMap<i64, ExhibitChange>,
+    positions: BTreeMap<(Topic, i32), i64>,
+    /// Entries since the last commit.
+    pending: usize,
+    in_transaction: bool,
+}
+
+impl Sink {
+    /// Opens a working store, or makes it. Fails with [`Error::Locked`] while another process has it open.
+    pub fn open(path: &Path, settings: &config::Export) -> Result<Sink, Error> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.to_owned(), source })?;
+        }
+        let lock = lock(path)?;
+        let error = |source| Error::Store { path: path.to_owned(), source };
+        let connection = connect(path, settings.cache_bytes).map_err(error)?;
+        connection.execute_batch(SCHEMA).map_err(error)?;
+        let exhibits = read_exhibits(&connection).map_err(error)?;
+        Ok(Sink {
+            connection,
+            path: path.to_owned(),
+            _lock: lock,
+            commit_entries: settings.commit_entries.max(1),
+            exhibits,
+            items: HashMap::new(),
+            changes: HashMap::new(),
+            positions: BTreeMap::new(),
+            pending: 0,
+            in_transaction: false,
+        })
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    pub(crate) fn error(&self, source: rusqlite::Error) -> Error {
+        Error::Store { path: self.path.clone(), source }
+    }
+
+    /// The number that stands for an exhibit in this store.
+    pub(crate) fn number_of(&self, exhibit: Id) -> Option<i64> {
+        self.exhibits.get(&exhibit).copied()
+    }
+
+    /// Takes one delivery into the open transaction; true if it is time to [`Sink::commit`]. What is held already is ignored.
+    pub fn apply(&mut self, delivery: &Delivery<Batch>) -> Result<bool, Error> {
+        self.begin()?;
+        let position = delivery.position;
+        match &delivery.payload {
+            Ok(batch) => batch.entries.iter().try_for_each(|entry| self.entry(entry))?,
+            Err(invalid) => {
+                let exhibit = delivery.exhibit.unwrap_or_default();
+                let problem = embedded::invalid_problem(exhibit, Stage::Export, position, invalid);
+                self.entry(&Entry::new(&Body::Problem(problem)))?;
+            }
+        }
+        let next = self.positions.entry((position.topic, position.partition)).or_insert(0);
+        *next = (*next).max(position.offset.saturating_add(1));
+        crash::point("sink.applied");
+        Ok(self.pending >= self.commit_entries)
+    }
+
+    fn begin(&mut self) -> Result<(), Error> {
+        if !self.in_transaction {
+            self.connection.execute_batch("BEGIN IMMEDIATE").map_err(|source| self.error(source))?;
+            self.in_transaction = true;
+        }
+        Ok(())
+    }
+
+    /// Takes one entry.
+    fn entry(&mut self, entry: &Entry) -> Result<(), Error> {
+        self.pending += 1;
+        let number = self.exhibit_number(entry.exhibit)?;
+        let sql = "INSERT INTO entry (exhibit, kind, id, body) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
+        let insert = || -> rusqlite::Result<usize> {
+            self.connection.prepare_cached(sql)?.execute(params![number, entry.kind as u8, entry.id.bytes(), entry.body])
+        };
+        let first = insert().map_err(|source| self.error(source))? == 1;
+        if !first && !self.other_version(number, entry)? {
+            return Ok(());
+        }
+        let change = self.changes.entry(number).or_default();
+        change.entries += 1;
+        if let Some(item) = entry.item {
+            self.items.entry((number, item)).or_default().stored += 1;
+        }
+        match entry.kind {
+            Kind::Item => change.items += i64::from(first),
+            Kind::Directory => change.directories += i64::from(first),
+            Kind::Exhibit => change.present = true,
+            _ => {}
+        }
+        match entry.kind {
+            Kind::Item | Kind::End => self.note(number, entry.kind, entry.id),
+            Kind::Problem if entry.item.is_none() => self.note_problem(number, entry),
+            _ => Ok(()),
+        }
+    }
+
+    /// Another body under an id that is held: both are kept, the smaller one counts. False if this very body is held.
+    fn other_version(&mut self, number: i64, entry: &Entry) -> Result<bool, Error> {
+        let exchange = || -> rusqlite::Result<bool> {
+            let (kind, id) = (entry.kind as u8, entry.id.bytes());
+            let sql = "SELECT seq, body FROM entry WHERE exhibit = ?1 AND kind = ?2 AND id = ?3";
+            let mut held = self.connection.prepare_cached(sql)?;
+            let (seq, body): (i64, Vec<u8>) = held.query_row(params![number, kind, id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            if body == entry.body {
+                return Ok(false);
+            }
+            let sql = "INSERT INTO version VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
+            let mut insert = self.connection.prepare_cached(sql)?;
+            if entry.body > body {
+                return Ok(insert.execute(params![number, kind, id, Digest::of(&entry.body).0, entry.body])? == 1);
+            }
+            insert.execute(params![number, kind, id, Digest::of(&body).0, body])?;
+            self.connection.execute("UPDATE entry SET body = ?2 WHERE seq = ?1", params![seq, entry.body])?;
+            Ok(true)
+        };
+        exchange().map_err(|source| self.error(source))
+    }
+
+    /// Notes what the held item or end of exhibit says.
+    fn note(&mut self, number: i64, kind: Kind, id: Id) -> Result<(), Error> {
+        let read = || {
+            let sql = "SELECT body FROM entry WHERE exhibit = ?1 AND kind = ?2 AND id = ?3";
+            self.connection.prepare_cached(sql)?.query_row(params![number, kind as u8, id.bytes()], |row| row.get(0))
+        };
+        let body: Vec<u8> = read().map_err(|source| self.error(source))?;
+        match from_bytes::<Body>(&body).map_err(|source| Error::Entry { id, source })? {
+            Body::Item(item) => {
+                let announced = i64::try_from(item.announced).unwrap_or(i64::MAX);
+                self.items.entry((number, id)).or_default().announced = Some((announced, item.status.name()));
+                Ok(())
+            }
+            Body::End(end) => {
+                let sql = "UPDATE exhibit SET end_items = ?2, end_directories = ?3, end_problems = ?4 WHERE number = ?1";
+                let count = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+                let values = params![number, count(end.items), count(end.directories), count(end.problems)];
+                self.connection.execute(sql, values).map(drop).map_err(|source| self.error(source))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts the problems that ingest has told of outside items.
+    fn note_problem(&mut self, number: i64, entry: &Entry) -> Result<(), Error> {
+        let body = from_bytes::<Body>(&entry.body).map_err(|source| Error::Entry { id: entry.id, source })?;
+        if let Body::Problem(problem) = body
+            && problem.stage == Stage::Ingest
+        {
+            self.changes.entry(number).or_default().ingest_problems += 1;
+        }
+        Ok(())
+    }
+
+    fn exhibit_number(&mut self, exhibit: Id) -> Result<i64, Error> {
+        if let Some(number) = self.exhibits.get(&exhibit) {
+            return Ok(*number);
+        }
+        let insert = self.connection.execute("INSERT INTO exhibit (id) VALUES (?1)", [exhibit.bytes()]);
+        insert.map_err(|source| self.error(source))?;
+        let number = self.connection.last_insert_rowid();
+        self.exhibits.insert(exhibit, number);
+        Ok(number)
+    }
+
+    /// Commits entries, counts and positions together; the positions to acknowledge, one for each topic and partition.
+    pub fn commit(&mut self) -> Result<Vec<Position>, Error> {
+        if !self.in_transaction {
+            return Ok(Vec::new());
+        }
+        self.write_counts().map_err(|source| self.error(source))?;
+        self.connection.execute_batch("COMMIT").map_err(|source| self.error(source))?;
+        self.in_transaction = false;
+        self.pending = 0;
+        crash::point("sink.committed");
+        let last = |((topic, partition), next): ((Topic, i32), i64)| Position { topic, partition, offset: next - 1 };
+        // An offset of -1 says that nothing is dealt with yet: there is nothing to acknowledge.
+        Ok(std::mem::take(&mut self.positions).into_iter().filter(|(_, next)| *next > 0).map(last).collect())
+    }
+
+    fn write_counts(&mut self) -> rusqlite::Result<()> {
+        let sql = "INSERT INTO item VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET stored = stored + excluded.stored,
+                   announced = coalesce(excluded.announced, announced), status = coalesce(excluded.status, status)";
+        let mut items = self.connection.prepare_cached(sql)?;
+        let mut changed: Vec<_> = self.items.drain().collect();
+        changed.sort_unstable_by_key(|(key, _)| *key);
+        for ((number, id), change) in changed {
+            let (announced, status) = change.announced.unzip();
+            items.execute(params![number, id.bytes(), change.stored, announced, status])?;
+        }
+        let sql = "UPDATE exhibit SET entries = entries + ?2, items = items + ?3, directories = directories + ?4,
+                   ingest_problems = ingest_problems + ?5, present = max(present, ?6) WHERE number = ?1";
+        let mut exhibits = self.connection.prepare_cached(sql)?;
+        for (number, change) in self.changes.drain() {
+            let ExhibitChange { entries, items, directories, ingest_problems, present } = change;
+            exhibits.execute(params![number, entries, items, directories, ingest_problems, present])?;
+        }
+        let sql = "INSERT INTO position VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET next_offset = max(next_offset, excluded.next_offset)";
+        let mut positions = self.connection.prepare_cached(sql)?;
+        for ((topic, partition), next) in &self.positions {
+            positions.execute(params![topic.name(), partition, next])?;
+        }
+        Ok(())
+    }
+
+    /// For each topic of a partition, the offset of the first message that is not stored yet.
+    pub fn positions(&self, partition: i32) -> Result<Vec<Position>, Error> {
+        let mut found = Vec::new();
+        for topic in [Topic::Records, Topic::Problems] {
+            let sql = "SELECT next_offset FROM position WHERE topic = ?1 AND partition = ?2";
+            let offset = self.connection.query_row(sql, params![topic.name(), partition], |row| row.get(0)).optional();
+            if let Some(offset) = offset.map_err(|source| self.error(source))? {
+                found.push(Position { topic, partition, offset });
+            }
+        }
+        Ok(found)
+    }
+
+    /// Items of an exhibit of which all that was announced is committed.
+    pub fn done_items(&self, exhibit: Id) -> Result<HashSet<Id>, Error> {
+        done_items(&self.connection, exhibit).map_err(|source| self.error(source))
+    }
+
+    /// Exhibits whose ledger adds up and that are not sealed, or hold more than when they were sealed.
+    pub fn complete_exhibits(&self) -> Result<Vec<Id>, Error> {
+        self.ids(&format!("SELECT id FROM exhibit WHERE {COMPLETE} AND sealed_entries IS NOT entries ORDER BY id"))
+    }
+
+    /// Exhibits that are sealed, whether or not more has come since.
+    pub fn sealed_exhibits(&self) -> Result<Vec<Id>, Error> {
+        self.ids("SELECT id FROM exhibit WHERE sealed_entries IS NOT NULL ORDER BY id")
+    }
+
+    fn ids(&self, sql: &str) -> Result<Vec<Id>, Error> {
+        let read = || -> rusqlite::Result<Vec<Id>> {
+            let mut statement = self.connection.prepare(sql)?;
+            let rows = statement.query_map([], |row| row.get(0).map(Id))?;
+            rows.collect()
+        };
+        read().map_err(|source| self.error(source))
+    }
+
+    /// Says that the exhibit is sealed as the store holds it now.
+    pub(crate) fn mark_sealed(&self, exhibit: Id) -> Result<(), Error> {
+        let sql = "UPDATE exhibit SET sealed_entries = entries WHERE id = ?1";
+        self.connection.execute(sql, [exhibit.bytes()]).map(drop).map_err(|source| self.error(source))
+    }
+
+    /// Words for what keeps exhibits from being complete.
+    pub fn missing(&self) -> Result<String, Error> {
+        state::missing(&self.connection).map_err(|source| self.error(source))
+    }
+
+    /// How far each exhibit of this store is.
+    pub fn states(&self) -> Result<Vec<ExhibitState>, Error> {
+        state::states(&self.connection).map_err(|source| self.error(source))
+    }
+}
+
+/// When an exhibit is complete: it and its end are here, as many items, directories and problems outside items as the end says, and every
+/// item holds as many entries as it announces.
+const COMPLETE: &str = "present = 1 AND end_items = items AND end_directories = directories AND end_problems = ingest_problems
+    AND NOT EXISTS (SELECT 1 FROM item WHERE item.exhibit = exhibit.number AND item.stored IS NOT item.announced)";
+
+/// Items of an exhibit that a closed store holds in full; none if there is no store yet.
+pub fn stored_items(path: &Path, exhibit: Id) -> Result<HashSet<Id>, Error> {
+    if !path.exists() {
+        return Ok(HashSet::new());
+    }
+    let _lock = lock(path)?;
+    let read = || {
+        let connection = connect(path, 4 << 20)?;
+        connection.execute_batch(SCHEMA)?;
+        done_items(&connection, exhibit)
+    };
+    read().map_err(|source| Error::Store { path: path.to_owned(), source })
+}
+
+fn done_items(connection: &Connection, exhibit: Id) -> rusqlite::Result<HashSet<Id>> {
+    let sql = "SELECT item.id FROM exhibit JOIN item ON item.exhibit = exhibit.number WHERE exhibit.id = ?1 AND stored IS announced";
+    let mut statement = connection.prepare(sql)?;
+    let rows = statement.query_map([exhibit.bytes()], |row| row.get(0).map(Id))?;
+    rows.collect()
+}
+
+fn read_exhibits(connection: &Connection) -> rusqlite::Result<HashMap<Id, i64>> {
+    let mut statement = connection.prepare("SELECT id, number FROM exhibit")?;
+    let rows = statement.query_map([], |row| Ok((Id(row.get(0)?), row.get(1)?)))?;
+    rows.collect()
+}
+
+/// Opens a working store: ours alone, so the schema may be trusted, but the process may die at any moment.
+#[allow(clippy::disallowed_methods, reason = "the working store is our own, not evidence")]
+pub(crate) fn connect(path: &Path, cache_bytes: u64) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // In WAL mode NORMAL keeps the store consistent through a crash; what a power cut loses is delivered or walked again.
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", LOG_FRAMES)?;
+    let kibibytes = i64::try_from(cache_bytes >> 10).unwrap_or(i64::MAX);
+    connection.pragma_update(None, "cache_size", -kibibytes)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+/// Takes the lock that keeps two processes out of one store.
+fn lock(path: &Path) -> Result<File, Error> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let path = PathBuf::from(name);
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(|source| Error::Io { path: path.clone(), source })?;
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Locked(path)),
+        Err(errno) => Err(Error::Io { path, source: errno.into() }),
+    }
+}
+
+#[cfg(test)]
+mod tests;
