@@ -31,6 +31,13 @@ const REFUSED_ALLOCATION: &[u8] = b"memory allocation of ";
 const STACK_OVERFLOW: &[u8] = b"has overflowed its stack";
 
 impl Death {
+    /// Whether somebody outside may have ended the child: a service manager that stops everything, the kernel out of memory, a
+    /// crash test. That says nothing of the unit. (A hostile parser can signal itself, so the supervisor counts these too.)
+    pub fn from_outside(&self) -> bool {
+        let Death::Ended { status, .. } = self else { return false };
+        matches!(status.signal(), Some(libc::SIGTERM | libc::SIGINT | libc::SIGHUP | libc::SIGQUIT | libc::SIGKILL))
+    }
+
     /// The problem code and its detail. No signal or exit code that depends on the host is named unless it is the cause.
     pub fn problem(&self) -> (Code, String) {
         match self {
@@ -90,6 +97,13 @@ mod tests {
         assert_eq!(Death::Late.problem().0, Code::Timeout);
         assert_eq!(Death::Over.problem().0, Code::CapOutput);
         assert_eq!(Death::Lied("x").problem().0, Code::ParserLied);
+    }
+
+    #[test]
+    fn a_signal_from_outside_is_told_from_a_death() {
+        let ended = |raw| Death::Ended { status: ExitStatus::from_raw(raw), said: Vec::new() }.from_outside();
+        assert!(ended(libc::SIGTERM) && ended(libc::SIGKILL) && ended(libc::SIGINT));
+        assert!(!ended(libc::SIGSEGV) && !ended(libc::SIGABRT) && !ended(EXIT_PANIC << 8) && !Death::Late.from_outside());
     }
 
     #[test]

@@ -15,6 +15,7 @@ use rustix::fs::OFlags;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -105,6 +106,8 @@ impl Process {
             .arg(child::ARGUMENT)
             .env_clear()
             .current_dir(folder)
+            // Ctrl-C in a terminal reaches a whole group of processes; what it means is the supervisor's concern.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -300,26 +303,29 @@ impl Process {
             self.child.kill().map_err(super::Error::Pipe)?;
         }
         // A child that closed its output without ending is waited for as long as any other.
-        let status = self.end()?;
+        let ended = self.end()?;
         self.overhear();
         Ok(match loss {
             Loss::Late => Death::Late,
             Loss::Over => Death::Over,
             Loss::Lied(what) => Death::Lied(what),
-            Loss::Ended => Death::Ended { status, said: std::mem::take(&mut self.said) },
+            Loss::Ended => match ended {
+                Some(status) => Death::Ended { status, said: std::mem::take(&mut self.said) },
+                None => Death::Lied("no end"),
+            },
         })
     }
 
-    /// Waits a moment for the end of a child that should be ending, then kills it.
-    fn end(&mut self) -> Result<std::process::ExitStatus, super::Error> {
+    /// Waits a moment for the end of a child that should be ending, then kills it (`None`).
+    fn end(&mut self) -> Result<Option<std::process::ExitStatus>, super::Error> {
         let deadline = Instant::now() + Duration::from_secs(2);
         loop {
             if let Some(status) = self.child.try_wait().map_err(super::Error::Pipe)? {
-                return Ok(status);
+                return Ok(Some(status));
             }
             if remaining(deadline).is_none() {
                 self.child.kill().map_err(super::Error::Pipe)?;
-                return self.child.wait().map_err(super::Error::Pipe);
+                return self.child.wait().map(|_| None).map_err(super::Error::Pipe);
             }
             std::thread::sleep(Duration::from_micros(200));
         }

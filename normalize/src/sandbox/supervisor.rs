@@ -24,6 +24,9 @@ pub struct Supervisor<'a> {
 /// Attempts at a unit: the second is alone in a fresh child, so that nothing an earlier unit left behind is blamed on it.
 const ATTEMPTS: usize = 2;
 
+/// Ends of a child by a signal from outside that are not counted as attempts.
+const OUTSIDE: usize = 8;
+
 impl<'a> Supervisor<'a> {
     /// The supervisor of worker `number`; starts its first child.
     pub fn new(context: &'a Context, setup: &'a Setup, number: usize) -> Result<Supervisor<'a>, super::Error> {
@@ -37,8 +40,17 @@ impl<'a> Supervisor<'a> {
         Ok(supervisor)
     }
 
+    /// Starts a child. One that is ended from outside while it comes up is started again.
     fn start(&self) -> Result<Process, super::Error> {
-        let process = Process::start(&self.context.child, &self.folder, self.setup)?;
+        let start = || Process::start(&self.context.child, &self.folder, self.setup);
+        let mut started = start();
+        for _ in 0..OUTSIDE {
+            if !matches!(started, Err(super::Error::Start { .. })) {
+                break;
+            }
+            started = start();
+        }
+        let process = started?;
         if !process.support.full() && !self.setup.weak {
             return Err(super::Error::Unsupported(process.support));
         }
@@ -63,9 +75,8 @@ impl<'a> Supervisor<'a> {
     /// Fills the spool with what the unit's parser says.
     fn attempt(&mut self, unit: &WorkUnit) -> Result<Result<(), Death>, super::Error> {
         let limits = Limits::of(&self.context.settings.sandbox, unit);
-        let mut attempts = 0;
+        let (mut attempts, mut outside) = (0, 0);
         loop {
-            attempts += 1;
             self.place(unit)?;
             let mut process = match self.process.take() {
                 Some(process) if process.units < self.context.settings.sandbox.batch_items => process,
@@ -81,7 +92,12 @@ impl<'a> Supervisor<'a> {
             self.dirty = true;
             let death = process.bury(loss)?;
             self.spool.clear().map_err(super::Error::Scratch)?;
-            tracing::debug!(item = %unit.primary.item.id, attempts, ?death, "a parser child was lost");
+            tracing::debug!(item = %unit.primary.item.id, attempts, outside, ?death, "a parser child was lost");
+            if death.from_outside() && outside < OUTSIDE {
+                outside += 1;
+            } else {
+                attempts += 1;
+            }
             if attempts == ATTEMPTS {
                 empty(&self.folder)?;
                 return Ok(Err(death));

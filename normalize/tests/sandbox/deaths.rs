@@ -31,6 +31,8 @@ fn died() {
         ("abort", "the parser died: aborted"),
         ("exit 0", "the parser died: exited before its time"),
         ("exit 7", "the parser died: exited before its time"),
+        ("signal 15", "the parser died: killed by a signal"),
+        ("signal 9", "the parser died: killed by a signal"),
         ("fault", "the parser died: stack overflow or invalid memory access"),
         ("stack 10000000", "the parser died: stack overflow or invalid memory access"),
     ] {
@@ -48,7 +50,7 @@ fn late() {
     world.settings.sandbox.cpu_s = 1_000;
     world.settings.sandbox.wall_s = 1;
     quarantined(&world, "spin", Code::Timeout, detail);
-    quarantined(&world, "hang_up", Code::ParserDied, "the parser died: killed by a signal");
+    quarantined(&world, "hang_up", Code::ParserLied, "the parser sent no end");
 }
 
 fn too_much() {

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 pub const TESTS: &[Test] = &[
     ("exactly_the_guilty_unit_is_quarantined", blame),
     ("what_an_earlier_unit_left_behind_is_blamed_on_nobody", left_behind),
+    ("a_child_killed_from_outside_is_blamed_on_nobody", killed_from_outside),
     ("children_are_replaced_after_their_batch", batches),
     ("scratch_is_private_and_empty_in_the_end", scratch),
     ("a_broken_world_is_an_error_and_no_problem", broken),
@@ -45,6 +46,33 @@ fn blame() {
 
 fn is_failed(body: &Body) -> bool {
     matches!(body, Body::Item(item) if item.status == ItemStatus::Failed)
+}
+
+/// Children that somebody kills from outside, many times: every unit comes out as if nobody had.
+fn killed_from_outside() {
+    let mut world = World::new();
+    world.settings.workers = 2;
+    let units: Vec<_> = (0..3_000).map(|number| world.unit(&number.to_string(), b"many 5")).collect();
+    let clean = world.run(&units[..1]);
+    let clean: BTreeSet<_> = clean.problems().into_iter().map(|(_, detail)| detail.to_owned()).collect();
+    let mut kills = 0;
+    let outcome = std::thread::scope(|scope| {
+        let run = scope.spawn(|| world.run(&units));
+        while !run.is_finished() {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            for pid in crate::escapes::children() {
+                let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
+                // It may have ended by itself.
+                kills += usize::from(rustix::process::kill_process(pid, rustix::process::Signal::TERM).is_ok());
+            }
+        }
+        run.join().unwrap()
+    });
+    assert!(kills > 2, "{kills} kills");
+    assert_eq!(outcome.parsed, 3_000);
+    outcome.bodies.iter().for_each(|body| assert!(!is_failed(body)));
+    assert_eq!(outcome.problems().len(), 3_000 * clean.len());
+    assert!(outcome.problems().iter().all(|(_, detail)| clean.contains(*detail)));
 }
 
 /// A unit that only a used child dies on is read well by a fresh one.
