@@ -43,7 +43,7 @@ pub struct Manner<'a> {
 }
 
 /// A sealed bundle.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Sealed {
     /// The exhibit.
     pub exhibit: Id,
@@ -90,8 +90,7 @@ pub fn seal(sink: &Sink, exhibit: Id, manner: &Manner<'_>) -> Result<Sealed, Err
     let path = manner.out.join(name);
     put_in_place(&unfinished, &path)?;
     crash::point("seal.renamed");
-    sink.mark_sealed(exhibit)?;
-    Ok(Sealed {
+    let sealed = Sealed {
         exhibit,
         number: described.number,
         path,
@@ -100,7 +99,9 @@ pub fn seal(sink: &Sink, exhibit: Id, manner: &Manner<'_>) -> Result<Sealed, Err
         content_root: written.summary.content_root,
         rows: written.summary.rows,
         complete: end.complete,
-    })
+    };
+    sink.mark_sealed(&sealed)?;
+    Ok(sealed)
 }
 
 /// Renames the finished file; whatever happens to the machine afterwards, the name stays with the whole file.

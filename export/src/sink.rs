@@ -8,7 +8,7 @@ mod state;
 
 pub use state::{ExhibitState, read_states};
 
-use crate::Error;
+use crate::{Error, Sealed};
 use model::wire::{Batch, from_bytes};
 use model::{Body, Digest, Entry, Id, Kind, Stage};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -25,7 +25,8 @@ const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS exhibit (
   number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, entries INTEGER NOT NULL DEFAULT 0, items INTEGER NOT NULL DEFAULT 0,
   directories INTEGER NOT NULL DEFAULT 0, ingest_problems INTEGER NOT NULL DEFAULT 0, present INTEGER NOT NULL DEFAULT 0,
-  end_items INTEGER, end_directories INTEGER, end_problems INTEGER, sealed_entries INTEGER
+  end_items INTEGER, end_directories INTEGER, end_problems INTEGER, sealed_entries INTEGER,
+  sealed TEXT
 ) STRICT;
 CREATE TABLE IF NOT EXISTS entry (
   seq INTEGER PRIMARY KEY, exhibit INTEGER NOT NULL, kind INTEGER NOT NULL, id BLOB NOT NULL, body BLOB NOT NULL
@@ -320,10 +321,32 @@ impl Sink {
         read().map_err(|source| self.error(source))
     }
 
-    /// Says that the exhibit is sealed as the store holds it now.
-    pub(crate) fn mark_sealed(&self, exhibit: Id) -> Result<(), Error> {
-        let sql = "UPDATE exhibit SET sealed_entries = entries WHERE id = ?1";
-        self.connection.execute(sql, [exhibit.bytes()]).map(drop).map_err(|source| self.error(source))
+    /// Says that the exhibit is sealed as the store holds it now, and remembers the seal.
+    pub(crate) fn mark_sealed(&self, sealed: &Sealed) -> Result<(), Error> {
+        let sql = "UPDATE exhibit SET sealed_entries = entries, sealed = ?2 WHERE id = ?1";
+        let words = serde_json::to_string(sealed).unwrap_or_default();
+        let update = self.connection.execute(sql, params![sealed.exhibit.bytes(), words]);
+        update.map(drop).map_err(|source| self.error(source))
+    }
+
+    /// The seals of this store's exhibits whose bundles are in their places; the others are to be sealed anew.
+    pub fn seals(&self) -> Result<Vec<Sealed>, Error> {
+        let read = || -> rusqlite::Result<Vec<(Vec<u8>, Option<String>)>> {
+            let mut statement = self.connection.prepare("SELECT id, sealed FROM exhibit WHERE sealed_entries IS NOT NULL ORDER BY id")?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect()
+        };
+        let mut found = Vec::new();
+        for (id, words) in read().map_err(|source| self.error(source))? {
+            match words.and_then(|words| serde_json::from_str::<Sealed>(&words).ok()) {
+                Some(sealed) if sealed.path.exists() => found.push(sealed),
+                _ => {
+                    let forget = self.connection.execute("UPDATE exhibit SET sealed_entries = NULL WHERE id = ?1", [id]);
+                    forget.map_err(|source| self.error(source))?;
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Words for what keeps exhibits from being complete.

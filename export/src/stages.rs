@@ -44,7 +44,7 @@ pub trait Watch: Sync {
     /// An exhibit is being sealed.
     fn sealing(&self, _exhibit: Id) {}
 
-    /// An exhibit is sealed (again after a restart, if the worker died before it knew).
+    /// An exhibit is sealed: now, or before a store of a fleet was opened here.
     fn sealed(&self, _sealed: &Sealed) {}
 
     /// Whether to commit and end.
@@ -147,7 +147,9 @@ impl Worker<'_> {
 
     fn open(&mut self, batches: &mut dyn Receive<Batch>, partitions: &[i32]) -> Result<(), Error> {
         for partition in partitions {
-            let positions = self.store(Some(*partition))?.positions(*partition)?;
+            let store = self.store(Some(*partition))?;
+            let (positions, seals) = (store.positions(*partition)?, store.seals()?);
+            seals.iter().for_each(|sealed| self.watch.sealed(sealed));
             batches.start_at(*partition, &positions)?;
         }
         Ok(())
@@ -201,7 +203,7 @@ impl Worker<'_> {
     /// The embedded stream has ended: its exhibit is complete, or something is missing.
     fn end(mut self, batches: &mut dyn Receive<Batch>) -> Result<Vec<Sealed>, Error> {
         self.commit(batches)?;
-        self.store(None)?;
+        self.sealed = self.store(None)?.seals()?;
         self.seal_complete(None, true)?;
         if self.sealed.is_empty() {
             return Err(Error::Incomplete(self.store(None)?.missing()?));
