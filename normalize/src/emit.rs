@@ -96,16 +96,8 @@ impl<'a> Emit<'a> {
     #[must_use]
     pub fn record(&mut self, record: Record) -> bool {
         match &record {
-            Record::Thread(_) => {
-                if self.threads.insert(record.id(), true) == Some(true) {
-                    return false;
-                }
-            }
-            Record::Account(_) => {
-                if !self.accounts.insert(record.id()) {
-                    return false;
-                }
-            }
+            Record::Thread(_) if self.threads.insert(record.id(), true) == Some(true) => return false,
+            Record::Account(_) if !self.accounts.insert(record.id()) => return false,
             Record::Message(message) => {
                 if let Some(key) = &message.thread_key {
                     self.imply_thread(&message.provenance, &message.app, key);

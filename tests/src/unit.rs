@@ -3,7 +3,7 @@
 use model::item::{FileKind, FileTimes};
 use model::{Body, Digest, Id, Item, ItemStatus, StagedItem, WorkUnit};
 use normalize::artifact::{Set, database};
-use normalize::emit::Emit;
+use normalize::emit::{Emit, Outlet};
 use normalize::parse::Input;
 use std::path::Path;
 use tempfile::TempDir;
@@ -57,6 +57,17 @@ impl Unit {
         self.with_emit(|input, emit| database::read_database(input, set, emit))
     }
 
+    /// How many bodies the definitions give, none of them kept.
+    pub fn count(&self, set: &Set) -> u64 {
+        let limits = limits();
+        let input = Input { unit: &self.unit, folder: self.folder.path(), head: &[], limits: &limits };
+        let mut count = Count(0);
+        let mut emit = Emit::open(&self.unit, limits.cap_problems, &mut count);
+        let outcome = database::read_database(&input, set, &mut emit);
+        emit.finish(outcome);
+        count.0
+    }
+
     /// The same with every row swapped into a TEMP table as if it had been recovered.
     pub fn read_as_recovered(&self, set: &Set) -> Vec<Body> {
         self.with_emit(|input, emit| database::read_as_recovered(input, set, emit))
@@ -70,6 +81,14 @@ impl Unit {
         let outcome = read(&input, &mut emit);
         emit.finish(outcome);
         bodies
+    }
+}
+
+struct Count(u64);
+
+impl Outlet for Count {
+    fn put(&mut self, _body: Body) {
+        self.0 += 1;
     }
 }
 

@@ -272,7 +272,7 @@ impl Columns {
             other => return Err(format!("no record is called {other:?}")),
         };
         let (mut row_id, mut message_table) = (None, None);
-        for (ordinal, alias) in statement.column_names().into_iter().enumerate() {
+        for (ordinal, alias) in statement.column_names().enumerate() {
             let known = match alias {
                 "row_id" => row_id.replace(ordinal).is_none(),
                 "message_table" if query.message_table.is_some() => message_table.replace(ordinal).is_none(),
@@ -344,7 +344,9 @@ mod tests {
     use model::{Id, State};
     use rusqlite::Connection;
 
-    fn build(record: &str, select: &str) -> (Result<Record, Reject>, Vec<(Code, &'static str, String)>) {
+    type Wrong = Vec<(Code, &'static str, String)>;
+
+    fn build(record: &str, select: &str) -> (Result<Record, Reject>, Wrong) {
         let connection = Connection::open_in_memory().unwrap();
         crate::decode::register(&connection, None).unwrap();
         let table = |name: &str| (record == name).then(|| "parents".to_owned());
@@ -368,7 +370,7 @@ mod tests {
         (columns.build(&mut cells, provenance, "App"), wrong)
     }
 
-    fn message(select: &str) -> (Message, Vec<(Code, &'static str, String)>) {
+    fn message(select: &str) -> (Message, Wrong) {
         match build("message", select) {
             (Ok(Record::Message(message)), wrong) => (*message, wrong),
             other => panic!("{other:?}"),

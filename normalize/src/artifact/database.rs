@@ -136,7 +136,7 @@ fn copy_live(table: &str) -> impl FnMut(&Connection, &str) -> rusqlite::Result<(
     let name = super::schema::quoted(table);
     move |connection, into| {
         let columns = connection.prepare(&format!("SELECT * FROM main.{name} LIMIT 0"))?;
-        let columns: Vec<_> = columns.column_names().into_iter().map(super::schema::quoted).collect();
+        let columns: Vec<_> = columns.column_names().map(super::schema::quoted).collect();
         connection.execute_batch(&format!("INSERT INTO {into} ({}) SELECT * FROM main.{name}", columns.join(", ")))
     }
 }

@@ -129,8 +129,8 @@ impl<'l> List<'l> {
                 _ => return None,
             },
             2 | 3 => match wide()? {
-                &[a, b, c, d] => Value::Real(f64::from(f32::from_be_bytes([a, b, c, d]))),
-                &[a, b, c, d, e, f, g, h] => Value::Real(f64::from_be_bytes([a, b, c, d, e, f, g, h])),
+                [a, b, c, d] => Value::Real(f64::from(f32::from_be_bytes([*a, *b, *c, *d]))),
+                bytes @ [_, _, _, _, _, _, _, _] => Value::Real(f64::from_bits(number(bytes))),
                 _ => return None,
             },
             4 => Value::Blob(object.body.get(..object.count)?.to_owned()),
