@@ -1,0 +1,161 @@
+//! The only module that opens evidence: read-only, never following a link, never waiting on a pipe, never touching the access
+//! time where the kernel allows that.
+
+use model::FileKind;
+use model::item::{FileTime, FileTimes};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxFlags};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What the file system tells of one entry.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// File, link, pipe, …; `None` for a directory.
+    pub kind: Option<FileKind>,
+    /// Size, bytes.
+    pub size: u64,
+    /// Mode bits.
+    pub mode: u32,
+    /// Owner and group.
+    pub owner: (u32, u32),
+    /// All times, nanoseconds.
+    pub times: FileTimes,
+}
+
+/// Opens a file of the evidence for reading.
+pub fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    match rustix::fs::open(path, flags | OFlags::NOATIME, Mode::empty()) {
+        // Only the owner and root may leave the access time alone.
+        Err(rustix::io::Errno::PERM) => Ok(rustix::fs::open(path, flags, Mode::empty())?.into()),
+        other => Ok(other?.into()),
+    }
+}
+
+/// The facts of an entry, of a link itself rather than its target.
+pub fn facts(path: &Path) -> io::Result<Facts> {
+    statx(rustix::fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW)
+}
+
+/// The facts of an open file.
+pub fn facts_of(file: &File) -> io::Result<Facts> {
+    statx(file, Path::new(""), AtFlags::EMPTY_PATH)
+}
+
+fn statx(folder: impl std::os::fd::AsFd, path: &Path, flags: AtFlags) -> io::Result<Facts> {
+    let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
+    let stat = rustix::fs::statx(folder, path, flags, wanted)?;
+    let has = |flag: StatxFlags| StatxFlags::from_bits_retain(stat.stx_mask).contains(flag);
+    let time = |time: rustix::fs::StatxTimestamp| FileTime { seconds: time.tv_sec, nanos: time.tv_nsec };
+    Ok(Facts {
+        kind: kind(FileType::from_raw_mode(u32::from(stat.stx_mode))),
+        size: stat.stx_size,
+        mode: u32::from(stat.stx_mode),
+        owner: (stat.stx_uid, stat.stx_gid),
+        times: FileTimes {
+            modified: Some(time(stat.stx_mtime)),
+            accessed: Some(time(stat.stx_atime)),
+            changed: Some(time(stat.stx_ctime)),
+            created: has(StatxFlags::BTIME).then(|| time(stat.stx_btime)),
+            local: false,
+        },
+    })
+}
+
+fn kind(file_type: FileType) -> Option<FileKind> {
+    match file_type {
+        FileType::Directory => None,
+        FileType::Symlink => Some(FileKind::Symlink),
+        FileType::Fifo => Some(FileKind::Fifo),
+        FileType::Socket => Some(FileKind::Socket),
+        FileType::CharacterDevice => Some(FileKind::CharDevice),
+        FileType::BlockDevice => Some(FileKind::BlockDevice),
+        _ => Some(FileKind::File),
+    }
+}
+
+/// Where bytes of a container lie: a file of the evidence, a temporary file, or memory. Cloned cheaply; each reader has a
+/// position of its own, so that threads read one container side by side.
+#[derive(Clone)]
+pub enum Source {
+    /// A file, read by position.
+    File(Arc<File>, u64),
+    /// Memory.
+    Memory(Arc<[u8]>),
+}
+
+impl Source {
+    /// A source over an open file.
+    pub fn file(file: File) -> io::Result<Source> {
+        let size = file.metadata()?.len();
+        Ok(Source::File(Arc::new(file), size))
+    }
+
+    /// Its size, bytes.
+    pub fn size(&self) -> u64 {
+        match self {
+            Source::File(_, size) => *size,
+            Source::Memory(bytes) => bytes.len() as u64,
+        }
+    }
+
+    /// Bytes that a file takes on disk: far fewer than its size where it is sparse.
+    pub fn blocks_bytes(&self) -> u64 {
+        match self {
+            Source::File(file, size) => file.metadata().map_or(*size, |meta| std::os::unix::fs::MetadataExt::blocks(&meta) * 512),
+            Source::Memory(bytes) => bytes.len() as u64,
+        }
+    }
+
+    /// The facts of a file as they are now.
+    pub fn facts(&self) -> io::Result<Option<Facts>> {
+        match self {
+            Source::File(file, _) => facts_of(file).map(Some),
+            Source::Memory(_) => Ok(None),
+        }
+    }
+
+    /// A reader at the beginning.
+    pub fn reader(&self) -> SourceReader {
+        SourceReader { source: self.clone(), position: 0 }
+    }
+}
+
+/// Reads and seeks in a [`Source`].
+#[derive(Clone)]
+pub struct SourceReader {
+    source: Source,
+    position: u64,
+}
+
+impl io::Read for SourceReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = match &self.source {
+            Source::File(file, _) => file.read_at(buffer, self.position)?,
+            Source::Memory(bytes) => {
+                let start = usize::try_from(self.position).unwrap_or(usize::MAX).min(bytes.len());
+                let count = buffer.len().min(bytes.len() - start);
+                buffer[..count].copy_from_slice(&bytes[start..start + count]);
+                count
+            }
+        };
+        self.position += count as u64;
+        Ok(count)
+    }
+}
+
+impl io::Seek for SourceReader {
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        let target = match to {
+            io::SeekFrom::Start(position) => i128::from(position),
+            io::SeekFrom::Current(by) => i128::from(self.position) + i128::from(by),
+            io::SeekFrom::End(by) => i128::from(self.source.size()) + i128::from(by),
+        };
+        let refused = |_| io::Error::new(io::ErrorKind::InvalidInput, "seek outside of the container");
+        self.position = u64::try_from(target).map_err(refused)?;
+        Ok(self.position)
+    }
+}

@@ -1,0 +1,87 @@
+//! Media types by content: the first bytes decide, never the name.
+
+/// First bytes of every SQLite database (<https://sqlite.org/fileformat2.html>).
+const SQLITE: &[u8] = b"SQLite format 3\0";
+/// First bytes of a rollback journal (same page).
+const JOURNAL: &[u8] = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7";
+
+/// A SQLite database.
+pub const SQLITE_DATABASE: &str = "application/vnd.sqlite3";
+/// A write-ahead log.
+pub const SQLITE_WAL: &str = "application/x-sqlite3-wal";
+/// A rollback journal.
+pub const SQLITE_JOURNAL: &str = "application/x-sqlite3-journal";
+/// JSON, by its first character.
+pub const JSON: &str = "application/json";
+/// A vCard.
+pub const VCARD: &str = "text/vcard";
+/// Text without another type.
+pub const TEXT: &str = "text/plain";
+
+/// The media type of content that begins with `head`; `None` if its first bytes say nothing.
+pub fn of(head: &[u8]) -> Option<&'static str> {
+    if head.starts_with(SQLITE) {
+        return Some(SQLITE_DATABASE);
+    }
+    if matches!(head, [0x37, 0x7f, 0x06, 0x82 | 0x83, 0x00, 0x2d, 0xe2, 0x18, ..]) {
+        return Some(SQLITE_WAL);
+    }
+    if head.starts_with(JOURNAL) {
+        return Some(SQLITE_JOURNAL);
+    }
+    if let Some(kind) = infer::get(head)
+        && kind.matcher_type() != infer::MatcherType::Text
+    {
+        return Some(kind.mime_type());
+    }
+    is_text(head).then(|| text_type(head))
+}
+
+/// Whether the type is a part of a SQLite database: normalize scans those cell by cell.
+pub fn is_sqlite(media_type: Option<&str>) -> bool {
+    media_type.is_some_and(|name| [SQLITE_DATABASE, SQLITE_WAL, SQLITE_JOURNAL].contains(&name))
+}
+
+fn text_type(head: &[u8]) -> &'static str {
+    let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+    match text.first() {
+        Some(b'{' | b'[') => JSON,
+        Some(b'B' | b'b') if text.get(..11).is_some_and(|start| start.eq_ignore_ascii_case(b"BEGIN:VCARD")) => VCARD,
+        Some(b'<') => infer::get(head).map_or(TEXT, |kind| kind.mime_type()),
+        _ => TEXT,
+    }
+}
+
+/// Text: UTF-16 with a byte-order mark, or UTF-8 (the last character may be cut) without control characters but white space and
+/// escape. Bytes above 0x7f that are not UTF-8 may be an old code page: a few of them are allowed.
+fn is_text(head: &[u8]) -> bool {
+    if head.is_empty() {
+        return false;
+    }
+    if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") {
+        return true;
+    }
+    let control = |byte: &u8| *byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x0c | 0x1b) || *byte == 0x7f;
+    if head.iter().any(control) {
+        return false;
+    }
+    let invalid: usize = head.utf8_chunks().map(|chunk| chunk.invalid().len()).sum();
+    invalid * 8 <= head.len().max(32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_decides() {
+        assert_eq!(of(b"SQLite format 3\0rest"), Some(SQLITE_DATABASE));
+        assert_eq!(of(b"\x37\x7f\x06\x82\x00\x2d\xe2\x18"), Some(SQLITE_WAL));
+        assert_eq!(of(b"\xef\xbb\xbf {\"a\":1}"), Some(JSON));
+        assert_eq!(of(b"begin:vcard\r\nVERSION:2.1"), Some(VCARD));
+        assert_eq!(of("สวัสดี".as_bytes()), Some(TEXT));
+        assert_eq!(of(b"\xff\xd8\xff\xe0\0\0"), Some("image/jpeg"));
+        assert_eq!(of(b"\x01\x02\x03\x04"), None);
+        assert_eq!(of(b""), None);
+    }
+}

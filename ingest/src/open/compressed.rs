@@ -1,0 +1,166 @@
+//! One compressed stream: gzip (RFC 1952), bzip2, xz, Zstandard (RFC 8878). A tar inside is opened at once, as `tar.gz` and so on.
+
+use super::{Container, Entry, Format, Trouble, Visitor, tar};
+use crate::evidence::{Source, SourceReader};
+use config::Settings;
+use model::FileKind;
+use model::item::{FileTime, FileTimes};
+use std::io::{self, BufReader, Read};
+
+/// This format's line.
+pub(super) const FORMAT: Format = Format { recognize: |head| Method::of(head).is_some(), open };
+
+/// Largest window that a Zstandard stream may ask for, as a power of two: 128 MiB.
+const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+/// Memory an xz stream may ask for.
+const XZ_MEMORY_MAX: u64 = 256 << 20;
+
+/// A compression method.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Method {
+    Gzip,
+    Bzip2,
+    Xz,
+    Zstd,
+}
+
+impl Method {
+    fn of(head: &[u8]) -> Option<Method> {
+        match head {
+            [0x1f, 0x8b, 8, ..] => Some(Method::Gzip),
+            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..] => Some(Method::Bzip2),
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Method::Xz),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Method::Zstd),
+            _ => None,
+        }
+    }
+
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Method::Gzip => ("gzip", "tar.gz"),
+            Method::Bzip2 => ("bzip2", "tar.bz2"),
+            Method::Xz => ("xz", "tar.xz"),
+            Method::Zstd => ("zstd", "tar.zst"),
+        }
+    }
+
+    fn decoder(self, reader: SourceReader) -> io::Result<Box<dyn Read + Send>> {
+        let reader = BufReader::with_capacity(128 << 10, reader);
+        Ok(match self {
+            Method::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(reader)),
+            Method::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(reader)),
+            Method::Xz => {
+                let stream = liblzma::stream::Stream::new_auto_decoder(XZ_MEMORY_MAX, liblzma::stream::CONCATENATED)?;
+                Box::new(liblzma::bufread::XzDecoder::new_stream(reader, stream))
+            }
+            Method::Zstd => {
+                let mut decoder = zstd::Decoder::with_buffer(reader)?;
+                decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
+                Box::new(decoder)
+            }
+        })
+    }
+}
+
+/// One compressed stream.
+struct Compressed {
+    source: Source,
+    method: Method,
+    entry: Entry,
+}
+
+fn open(source: &Source, settings: &Settings, _passwords: &[String]) -> Result<Box<dyn Container>, Trouble> {
+    let mut head = Vec::new();
+    source.reader().take(4096).read_to_end(&mut head).map_err(|error| Trouble::of(&error))?;
+    let method = Method::of(&head).ok_or_else(|| Trouble::new(model::Code::ContainerDamaged, "no compressed stream"))?;
+    let mut inner = Vec::new();
+    let mut decoder = method.decoder(source.reader()).map_err(|error| Trouble::of(&error))?;
+    // An error this early is met again, and told of, by whoever reads the stream.
+    drop(decoder.by_ref().take(512).read_to_end(&mut inner));
+    if tar::recognize(&inner) {
+        let source = source.clone();
+        let open = move || method.decoder(source.reader());
+        return Ok(tar::open_stream(method.names().1, Box::new(open), settings));
+    }
+    let entry = Entry {
+        path: gzip_name(&head).unwrap_or_else(|| b"data".to_vec()),
+        ordinal: 0,
+        kind: Some(FileKind::File),
+        size: 0,
+        packed: Some(source.size()),
+        mode: None,
+        owner: None,
+        times: FileTimes { modified: gzip_time(&head), ..FileTimes::default() },
+        link_target: None,
+        deleted: false,
+    };
+    Ok(Box::new(Compressed { source: source.clone(), method, entry }))
+}
+
+/// The name in a gzip header, if it has one.
+fn gzip_name(head: &[u8]) -> Option<Vec<u8>> {
+    const EXTRA: u8 = 4;
+    const NAME: u8 = 8;
+    if Method::of(head) != Some(Method::Gzip) || head.get(3)? & NAME == 0 {
+        return None;
+    }
+    let mut start = 10;
+    if head.get(3)? & EXTRA != 0 {
+        start += 2 + usize::from(u16::from_le_bytes([*head.get(10)?, *head.get(11)?]));
+    }
+    let name = head.get(start..)?;
+    let end = name.iter().position(|byte| *byte == 0)?;
+    (end > 0).then(|| name[..end].to_vec())
+}
+
+/// The time in a gzip header: seconds since 1970, 0 for none.
+fn gzip_time(head: &[u8]) -> Option<FileTime> {
+    if Method::of(head) != Some(Method::Gzip) {
+        return None;
+    }
+    let bytes = head.get(4..8)?.first_chunk::<4>()?;
+    let seconds = i64::from(u32::from_le_bytes(*bytes));
+    (seconds != 0).then_some(FileTime { seconds, nanos: 0 })
+}
+
+impl Container for Compressed {
+    fn name(&self) -> &'static str {
+        self.method.names().0
+    }
+
+    fn list(&self) -> Option<&[Entry]> {
+        None
+    }
+
+    fn troubles(&self) -> &[Trouble] {
+        &[]
+    }
+
+    fn read(
+        &self,
+        _index: usize,
+        _read: &mut dyn FnMut(&mut dyn Read) -> Result<(), crate::Error>,
+    ) -> Result<Option<Trouble>, crate::Error> {
+        Ok(Some(Trouble::new(model::Code::Unsupported, "a compressed stream has no directory")))
+    }
+
+    fn visit(&self, visitor: &mut Visitor<'_>) -> Result<Option<Trouble>, crate::Error> {
+        match self.method.decoder(self.source.reader()) {
+            Ok(mut decoder) => visitor(self.entry.clone(), &mut decoder).map(|()| None),
+            Err(error) => Ok(Some(Trouble::of(&error))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gzip_headers_tell_name_and_time() {
+        let head = b"\x1f\x8b\x08\x0c\x01\x00\x00\x00\x00\x03\x02\x00xxname.txt\0rest";
+        assert_eq!(gzip_name(head).unwrap(), b"name.txt");
+        assert_eq!(gzip_time(head).unwrap().seconds, 1);
+        assert_eq!(gzip_name(b"\x1f\x8b\x08\x08"), None);
+    }
+}
