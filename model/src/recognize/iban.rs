@@ -141,8 +141,11 @@ fn length(country: &[u8]) -> Option<usize> {
 fn is_valid(text: &[u8]) -> bool {
     let Some((head, body)) = text.split_at_checked(4) else { return false };
     let [first, second, tens, units] = head else { return false };
+    if !first.is_ascii_uppercase() || !second.is_ascii_uppercase() || !tens.is_ascii_digit() || !units.is_ascii_digit() {
+        return false;
+    }
     let shaped = text.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
-    if !shaped || !tens.is_ascii_digit() || !units.is_ascii_digit() || length(&[*first, *second]) != Some(text.len()) {
+    if !shaped || length(&[*first, *second]) != Some(text.len()) {
         return false;
     }
     // An account of one repeated digit is a specimen (or a filler that happens to fit).

@@ -32,7 +32,8 @@ impl Masks {
     }
 }
 
-/// Sorts a block. Each class is one comparison over all bytes, which compilers turn into vector instructions of any processor.
+/// Sorts a block. Each class is one comparison over all bytes, which compilers turn into vector instructions of any processor; gathering
+/// the results into bits is what they do badly, hence the two versions below for processors that have an instruction for it.
 #[inline(always)]
 pub fn classify(block: &[u8; BLOCK]) -> Masks {
     Masks {
@@ -57,6 +58,67 @@ fn mask(block: &[u8; BLOCK], class: impl Fn(u8) -> bool) -> u64 {
     mask
 }
 
+/// The same with AVX2: 32 bytes an instruction.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx2")]
+pub fn classify_avx2(block: &[u8; BLOCK]) -> Masks {
+    use std::arch::x86_64::{
+        __m256i, _mm256_cmpeq_epi8, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set_epi64x, _mm256_set1_epi8,
+        _mm256_sub_epi8,
+    };
+    let word = |index: usize| {
+        let (words, _) = block.as_chunks::<8>();
+        words.get(index).map_or(0, |word| i64::from_le_bytes(*word))
+    };
+    let low = _mm256_set_epi64x(word(3), word(2), word(1), word(0));
+    let high = _mm256_set_epi64x(word(7), word(6), word(5), word(4));
+    let bits = |low: __m256i, high: __m256i| {
+        u64::from(_mm256_movemask_epi8(low) as u32) | u64::from(_mm256_movemask_epi8(high) as u32) << 32
+    };
+    let splat = |byte: u8| _mm256_set1_epi8(byte as i8);
+    let up_to = |value: __m256i, last: u8| _mm256_cmpeq_epi8(_mm256_min_epu8(value, splat(last)), value);
+    let letter = |value: __m256i| up_to(_mm256_sub_epi8(_mm256_or_si256(value, splat(0x20)), splat(b'a')), 25);
+    let digit = |value: __m256i| up_to(_mm256_sub_epi8(value, splat(b'0')), 9);
+    let either = |value: __m256i, first: u8, second: u8| {
+        _mm256_or_si256(_mm256_cmpeq_epi8(value, splat(first)), _mm256_cmpeq_epi8(value, splat(second)))
+    };
+    Masks {
+        letter: bits(letter(low), letter(high)),
+        digit: bits(digit(low), digit(high)),
+        dash: bits(either(low, b'-', b'_'), either(high, b'-', b'_')),
+        rare: bits(either(low, b'@', b'+'), either(high, b'@', b'+')),
+        control: bits(up_to(low, 0x1f), up_to(high, 0x1f)),
+        high: bits(low, high),
+    }
+}
+
+/// The same with AVX-512: a comparison of 64 bytes is a mask.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+pub fn classify_avx512(block: &[u8; BLOCK]) -> Masks {
+    use std::arch::x86_64::{
+        _mm512_cmpeq_epi8_mask, _mm512_cmplt_epu8_mask, _mm512_movepi8_mask, _mm512_or_si512, _mm512_set_epi64, _mm512_set1_epi8,
+        _mm512_sub_epi8,
+    };
+    let word = |index: usize| {
+        let (words, _) = block.as_chunks::<8>();
+        words.get(index).map_or(0, |word| i64::from_le_bytes(*word))
+    };
+    let bytes = _mm512_set_epi64(word(7), word(6), word(5), word(4), word(3), word(2), word(1), word(0));
+    let splat = |byte: u8| _mm512_set1_epi8(byte as i8);
+    let equal = |byte: u8| _mm512_cmpeq_epi8_mask(bytes, splat(byte));
+    Masks {
+        letter: _mm512_cmplt_epu8_mask(_mm512_sub_epi8(_mm512_or_si512(bytes, splat(0x20)), splat(b'a')), splat(26)),
+        digit: _mm512_cmplt_epu8_mask(_mm512_sub_epi8(bytes, splat(b'0')), splat(10)),
+        dash: equal(b'-') | equal(b'_'),
+        rare: equal(b'@') | equal(b'+'),
+        control: _mm512_cmplt_epu8_mask(bytes, splat(0x20)),
+        high: _mm512_movepi8_mask(bytes),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,7 +137,29 @@ mod tests {
                 assert_eq!(bit(masks.control), *byte < 0x20);
                 assert_eq!(bit(masks.high), *byte >= 0x80);
             }
+            assert!(vector(&block).iter().all(|other| *other == masks));
         }
+    }
+
+    /// What the vector versions say that this processor can run.
+    #[cfg(target_arch = "x86_64")]
+    #[allow(unsafe_code)]
+    fn vector(block: &[u8; BLOCK]) -> Vec<Masks> {
+        let mut all = Vec::new();
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has AVX2.
+            all.push(unsafe { classify_avx2(block) });
+        }
+        if is_x86_feature_detected!("avx512bw") {
+            // SAFETY: the processor has AVX-512 F and BW.
+            all.push(unsafe { classify_avx512(block) });
+        }
+        all
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn vector(_block: &[u8; BLOCK]) -> Vec<Masks> {
+        Vec::new()
     }
 
     #[test]

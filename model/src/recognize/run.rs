@@ -76,13 +76,13 @@ fn checked(bytes: &[u8], span: (usize, usize), text: &str, mode: Mode, hits: &mu
     let base58 = || base58::is_alphabet(raw);
     let chain = match raw.len() {
         25..=35 if first == b'r' && base58() && base58::is_xrp(raw) => Some("xrp"),
-        26..=34 if base58() => base58::hash_address(raw),
+        26..=34 if b"13LMDA9X7T".contains(&first) && base58() => base58::hash_address(raw),
         42 if first == b'0' => {
             let mixed = account::evm(raw) == Some(account::Case::Checksum);
             mixed.then_some("ethereum")
         }
         46..=48 if first == b'X' && base58() && base58::is_xrp(raw) => Some("xrp"),
-        46..=48 if base58() => base58::ss58(raw),
+        46..=48 if matches!(first, b'1' | b'5' | b'C'..=b'J') && base58() => base58::ss58(raw),
         56 | 69 if account::is_stellar(raw) => Some("stellar"),
         58 if account::is_algorand(raw) => Some("algorand"),
         59 | 104 if matches!(first, b'A' | b'D') && base58() && base58::is_byron(raw) => Some("cardano"),
@@ -93,7 +93,9 @@ fn checked(bytes: &[u8], span: (usize, usize), text: &str, mode: Mode, hits: &mu
         wallet(bytes, span, text.to_owned(), chain, mode, hits);
         return true;
     }
-    if let Some(chain) = (raw.len() >= 42).then(|| bech32::chain(text)).flatten() {
+    // The separator of Bech32 stands behind two to thirteen letters.
+    let separated = raw.len() >= 42 && raw.get(2..14).is_some_and(|part| part.contains(&b'1'));
+    if let Some(chain) = separated.then(|| bech32::chain(text)).flatten() {
         wallet(bytes, span, text.to_ascii_lowercase(), chain, mode, hits);
         return true;
     }

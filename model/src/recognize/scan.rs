@@ -1,6 +1,8 @@
 //! One pass over a window: class patterns say where to look closer.
 
 use super::masks::{BLOCK, Masks, classify};
+#[cfg(target_arch = "x86_64")]
+use super::masks::{classify_avx2, classify_avx512};
 use super::wide::Marks;
 use super::{Hit, Mode, email, iban, phone, run, seed, url};
 use memchr::memmem::Finder;
@@ -13,24 +15,8 @@ pub fn scan(bytes: &[u8], mode: Mode, hits: &mut Vec<Hit>, marks: Option<&mut Ma
     for at in SCHEME_END.find_iter(bytes) {
         url::at(bytes, at, mode, hits);
     }
-    let (blocks, tail) = bytes.as_chunks::<BLOCK>();
-    let mut padded = [0; BLOCK];
-    for (to, from) in padded.iter_mut().zip(tail) {
-        *to = *from;
-    }
     let mut pass = Pass { bytes, mode, hits, marks, token_end: 0, seed_end: 0 };
-    let mut previous = Masks::default();
-    let mut all = blocks.iter().chain((!tail.is_empty()).then_some(&padded));
-    let Some(first) = all.next() else { return };
-    let mut current = classify(first);
-    let mut base = 0;
-    for block in all {
-        let next = classify(block);
-        pass.block(base, &previous, &current, &next);
-        (previous, current) = (current, next);
-        base += BLOCK;
-    }
-    pass.block(base, &previous, &current, &Masks::default());
+    pass.fastest();
 }
 
 struct Pass<'a> {
@@ -51,8 +37,62 @@ fn after(current: u64, next: u64, by: u32) -> u64 {
 }
 
 impl Pass<'_> {
+    /// Runs with the widest vectors that the processor has. The only unsafe code: calls that need what was just asked for.
+    #[cfg(target_arch = "x86_64")]
+    #[allow(unsafe_code)]
+    fn fastest(&mut self) {
+        if is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("bmi2") {
+            // SAFETY: the processor has AVX-512 BW (which F is part of), BMI1 (older than BMI2) and BMI2.
+            unsafe { self.run_avx512() }
+        } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi2") {
+            // SAFETY: the processor has AVX2, BMI1 (older than BMI2) and BMI2.
+            unsafe { self.run_avx2() }
+        } else {
+            self.run(classify);
+        }
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn fastest(&mut self) {
+        self.run(classify);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512bw,bmi1,bmi2")]
+    fn run_avx512(&mut self) {
+        self.run(|block| classify_avx512(block));
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
+    fn run_avx2(&mut self) {
+        self.run(|block| classify_avx2(block));
+    }
+
+    /// Sorts block after block; each is looked at together with its neighbours.
     #[inline(always)]
-    fn block(&mut self, base: usize, previous: &Masks, current: &Masks, next: &Masks) {
+    fn run(&mut self, classify: impl Fn(&[u8; BLOCK]) -> Masks) {
+        let (blocks, tail) = self.bytes.as_chunks::<BLOCK>();
+        let mut padded = [0; BLOCK];
+        for (to, from) in padded.iter_mut().zip(tail) {
+            *to = *from;
+        }
+        let last = (!tail.is_empty()).then_some(&padded);
+        let Some(first) = blocks.first().or(last) else { return };
+        let mut previous = Masks::default();
+        let mut current = classify(first);
+        let (mut base, mut flags) = (0, 0);
+        for block in blocks.iter().chain(last).skip(1) {
+            let next = classify(block);
+            flags = self.block(base, flags, &previous, &current, &next);
+            (previous, current) = (current, next);
+            base += BLOCK;
+        }
+        self.block(base, flags, &previous, &current, &Masks::default());
+    }
+
+    #[inline(always)]
+    fn block(&mut self, base: usize, flags: u64, previous: &Masks, current: &Masks, next: &Masks) -> u64 {
         let (alnum, alnum_next) = (current.alnum(), next.alnum());
         // `@` and `+` with a letter or digit behind.
         let rare = current.rare & after(alnum, alnum_next, 1);
@@ -78,7 +118,7 @@ impl Pass<'_> {
         if pairs & (pairs >> 2) & (pairs >> 4) != 0 {
             self.wide(base, pairs & (pairs >> 2) & (pairs >> 4));
         }
-        self.words(base, previous, current, next);
+        self.words(base, flags, previous, current, next)
     }
 
     #[inline(never)]
@@ -144,25 +184,46 @@ impl Pass<'_> {
         }
     }
 
-    /// A seed phrase covers at least 47 bytes, so it covers 32 from some multiple of 16 on, and no word of it has two letters: prose is
-    /// told apart before a word is looked up.
+    /// A seed phrase covers at least 47 bytes, and none of its words has one, two, or more than eight ASCII letters: where no such word
+    /// begins in 47 bytes, a word is looked up. Prose and noise rarely come that far. 47 bytes hold two groups of 16 that begin at
+    /// multiples of 16: that is what is asked first. Returns the flags of this block's groups for the next.
     #[inline(always)]
-    fn words(&mut self, base: usize, previous: &Masks, current: &Masks, next: &Masks) {
-        let word = |masks: &Masks| masks.letter | masks.high;
-        let (here, further) = (word(current), word(next));
-        let starts = here & !(here << 1 | word(previous) >> 63);
-        let short = starts & after(here, further, 1) & !after(here, further, 2);
-        for from in [0u32, 16, 32, 48] {
-            if (short >> from) as u32 == 0 && (starts >> from) as u32 != 0 {
-                self.probe(base + (from + (starts >> from).trailing_zeros()) as usize);
-            }
+    fn words(&mut self, base: usize, flags: u64, previous: &Masks, current: &Masks, next: &Masks) -> u64 {
+        let bad = bad_words(previous, current, next);
+        let flags_here = bad.wrapping_sub(0x0001_0001_0001_0001) & !bad & 0x8000_8000_8000_8000;
+        if flags_here & (flags_here << 16 | flags >> 48) != 0 && current.letter | current.high != 0 {
+            self.probe(base, flags_here & (flags_here << 16 | flags >> 48));
         }
+        flags_here
     }
 
     #[inline(never)]
-    fn probe(&mut self, at: usize) {
-        if at >= self.seed_end {
-            self.seed_end = seed::at(self.bytes, at, self.hits);
+    fn probe(&mut self, base: usize, mut second_groups: u64) {
+        while second_groups != 0 {
+            // The second of two good groups: whatever begins in the 31 bytes before the first reaches into it.
+            let from = base + (second_groups.trailing_zeros() & !15) as usize;
+            second_groups &= second_groups - 1;
+            if from >= self.seed_end {
+                self.seed_end = seed::probe(self.bytes, from, self.hits);
+            }
         }
     }
+}
+
+/// Where words begin that no list has.
+#[inline(always)]
+fn bad_words(previous: &Masks, current: &Masks, next: &Masks) -> u64 {
+    let (word, word_next) = (current.letter | current.high, next.letter | next.high);
+    let begins = word & !(word << 1 | (previous.letter | previous.high) >> 63);
+    let second = after(word, word_next, 1);
+    // One letter before a digit can be the rest of an escape (`\n2. ability`).
+    let one = !second & !after(current.digit, next.digit, 1);
+    let two = second & !after(word, word_next, 2);
+    let nine = {
+        let pair = |here: u64, further: u64, by: u32| here & after(here, further, by);
+        let (two, two_next) = (pair(current.letter, next.letter, 1), next.letter & next.letter >> 1);
+        let (four, four_next) = (pair(two, two_next, 2), two_next & two_next >> 2);
+        pair(four, four_next, 4) & after(current.letter, next.letter, 8)
+    };
+    begins & (one | two) | nine
 }

@@ -6,7 +6,7 @@ use super::Hit;
 use crate::observable::SecretKind;
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256, Sha512};
-use words::Lists;
+use std::collections::VecDeque;
 
 /// Words of a phrase; more in a row is a word list or prose.
 const MOST: usize = 24;
@@ -15,43 +15,86 @@ const GAP: usize = 12;
 /// Bytes of the longest word in any list (Japanese, decomposed) and some.
 const WORD: usize = 48;
 
-/// One word of a row.
-struct Word {
-    start: usize,
-    end: usize,
-    /// Its places in the lists.
-    lists: Lists,
+/// Fewest words side by side that are worth looking up: any word of a phrase has eleven or more around it.
+const FEWEST: usize = 6;
+
+/// A word's first byte and the byte behind its last.
+type Span = (usize, usize);
+
+/// Looks at the first word that begins behind `from` and, if it is of a list, at the row it stands in. Says up to where it has looked.
+pub fn probe(bytes: &[u8], from: usize, hits: &mut Vec<Hit>) -> usize {
+    let Some(middle) = next_word(bytes, from) else { return from + 1 };
+    if !words::could_be(text(bytes, middle)) {
+        return from + 1;
+    }
+    let behind = right(bytes, middle).map(|next| (middle.1, next.0));
+    let before = left(bytes, middle).map(|next| (next.1, middle.0));
+    let mut end = from + 1;
+    // The word may end one row and begin another.
+    let other = before.filter(|before| behind.is_none_or(|behind| !same_gap(bytes, *before, behind)));
+    for gap in [behind, other].into_iter().flatten() {
+        if row(bytes, middle, gap, FEWEST, words::could_be).len() < FEWEST {
+            continue;
+        }
+        let row = row(bytes, middle, gap, MOST + 1, |word| words::look_up(word).is_some());
+        if let (12 | 13 | 15 | 18 | 21 | 24, Some(first), Some(last)) = (row.len(), row.front(), row.back()) {
+            end = end.max(last.1);
+            if let Some((value, detail)) = phrase(bytes, &row) {
+                hits.push(Hit::secret((first.0, last.1), SecretKind::SeedPhrase, value, detail));
+            }
+        }
+    }
+    end
 }
 
-/// Looks at the word that begins at `at` and, if it is of a list, at the row it stands in. Says up to where it has looked.
-pub fn at(bytes: &[u8], at: usize, hits: &mut Vec<Hit>) -> usize {
-    let at = at + escape(bytes, at);
-    let Some(first) = word(bytes, at) else { return at + 1 };
-    // Prose has words of the lists too, but seldom three in a row: the neighbour on the right is looked at before the rest.
-    let Some((gap, second)) = right(bytes, &first) else { return at + 1 };
-    let mut row = vec![first, second];
-    while row.len() <= MOST {
-        let Some((next_gap, next)) = row.last().and_then(|last| right(bytes, last)) else { break };
-        if next_gap != gap {
-            break;
-        }
-        row.push(next);
+/// Up to `most` words around one that are of a list and have the same gap between them.
+fn row(bytes: &[u8], middle: Span, gap: Span, most: usize, is_word: impl Fn(&[u8]) -> bool) -> VecDeque<Span> {
+    let mut row = VecDeque::with_capacity(most);
+    if !is_word(text(bytes, middle)) {
+        return row;
     }
-    while row.len() <= MOST {
-        let Some((next_gap, next)) = row.first().and_then(|first| left(bytes, first)) else { break };
-        if next_gap != gap {
-            break;
+    row.push_back(middle);
+    while row.len() < most {
+        let Some(last) = row.back().copied() else { break };
+        match right(bytes, last) {
+            Some(next) if same_gap(bytes, (last.1, next.0), gap) && is_word(text(bytes, next)) => row.push_back(next),
+            _ => break,
         }
-        row.insert(0, next);
     }
-    let end = row.last().map_or(at + 1, |last| last.end);
-    if let (12 | 13 | 15 | 18 | 21 | 24, Some(first)) = (row.len(), row.first()) {
-        if let Some((value, detail)) = phrase(&row) {
-            hits.push(Hit::secret((first.start, end), SecretKind::SeedPhrase, value, detail));
+    while row.len() < most {
+        let Some(first) = row.front().copied() else { break };
+        match left(bytes, first) {
+            Some(next) if same_gap(bytes, (next.1, first.0), gap) && is_word(text(bytes, next)) => row.push_front(next),
+            _ => break,
         }
-        return end;
     }
-    at + 1
+    row
+}
+
+fn text(bytes: &[u8], span: Span) -> &[u8] {
+    bytes.get(span.0..span.1).unwrap_or(&[])
+}
+
+/// Whether two gaps are the same but for the digits that count the words.
+fn same_gap(bytes: &[u8], one: Span, other: Span) -> bool {
+    let kept = |span: Span| text(bytes, span).iter().filter(|byte| !byte.is_ascii_digit());
+    kept(one).eq(kept(other))
+}
+
+/// The word behind the one that `from` stands in.
+fn next_word(bytes: &[u8], from: usize) -> Option<Span> {
+    let is_part = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(|byte| is_letter(*byte));
+    if is_part(from.checked_sub(1)) && is_part(Some(from)) {
+        let rest = bytes.get(from..bytes.len().min(from + 2 * WORD))?;
+        let length = rest.iter().take_while(|byte| is_letter(**byte)).count();
+        // Words between ideographic spaces look like one.
+        let space = if rest.first()?.is_ascii() { None } else { memchr::memmem::find(rest.get(..length)?, IDEOGRAPHIC_SPACE) };
+        let end = from + space.unwrap_or(length);
+        return right(bytes, (from, end));
+    }
+    let rest = bytes.get(from..bytes.len().min(from + WORD))?;
+    let start = from + rest.iter().position(|byte| is_letter(*byte))?;
+    word(bytes, start + escape(bytes, start))
 }
 
 /// A letter of an escape (`\nability`) that is not part of the word.
@@ -68,29 +111,22 @@ fn is_letter(byte: u8) -> bool {
 const IDEOGRAPHIC_SPACE: &[u8] = "\u{3000}".as_bytes();
 
 /// The word that begins at `at`.
-fn word(bytes: &[u8], at: usize) -> Option<Word> {
+fn word(bytes: &[u8], at: usize) -> Option<Span> {
     let rest = bytes.get(at..bytes.len().min(at + WORD))?;
     let length = rest.iter().take_while(|byte| is_letter(**byte)).count();
-    let mut text = rest.get(..length)?;
-    if let Some(space) = memchr::memmem::find(text, IDEOGRAPHIC_SPACE) {
-        text = text.get(..space)?;
-    }
-    let lists = words::look_up(text)?;
-    Some(Word { start: at, end: at + text.len(), lists })
+    let text = rest.get(..length)?;
+    let space = if text.first()?.is_ascii() { None } else { memchr::memmem::find(text, IDEOGRAPHIC_SPACE) };
+    Some((at, at + space.unwrap_or(length)))
 }
 
-/// What stands between two words, without the digits that count them.
-fn gap(between: &[u8]) -> Vec<u8> {
-    between.iter().copied().filter(|byte| !byte.is_ascii_digit()).collect()
-}
-
-/// Bytes that can stand between words.
+/// How many bytes can stand between words here.
 fn gap_length<'a>(bytes: impl Iterator<Item = &'a u8>) -> usize {
     bytes.take(GAP + 1).take_while(|byte| !is_letter(**byte) && **byte != 0).count()
 }
 
-fn right(bytes: &[u8], word_before: &Word) -> Option<(Vec<u8>, Word)> {
-    let rest = bytes.get(word_before.end..)?;
+/// The word to the right.
+fn right(bytes: &[u8], (_, end): Span) -> Option<Span> {
+    let rest = bytes.get(end..)?;
     let mut length = gap_length(rest.iter());
     if length == 0 && rest.starts_with(IDEOGRAPHIC_SPACE) {
         length = IDEOGRAPHIC_SPACE.len();
@@ -98,14 +134,18 @@ fn right(bytes: &[u8], word_before: &Word) -> Option<(Vec<u8>, Word)> {
     if length == 0 || length > GAP {
         return None;
     }
-    let start = word_before.end + length;
-    let start = start + escape(bytes, start);
-    let next = word(bytes, start)?;
-    Some((gap(bytes.get(word_before.end..start)?), next))
+    let start = end + length;
+    // `\n2. ability`: the letter of the escape stands alone, the gap goes on behind it.
+    let escaped = escape(bytes, start);
+    let further = if escaped == 1 { gap_length(bytes.get(start + 1..)?.iter()) } else { 0 };
+    let start = start + escaped + further;
+    (length + further <= GAP).then(|| word(bytes, start)).flatten()
 }
 
-fn left(bytes: &[u8], word_behind: &Word) -> Option<(Vec<u8>, Word)> {
-    let mut end = word_behind.start - escape_before(bytes, word_behind.start);
+/// The word to the left.
+fn left(bytes: &[u8], (start, _): Span) -> Option<Span> {
+    // The letter of an escape right before belongs to the gap.
+    let end = start - start.checked_sub(1).map_or(0, |before| escape(bytes, before));
     let front = bytes.get(..end)?;
     let mut length = gap_length(front.iter().rev());
     if length == 0 && front.ends_with(IDEOGRAPHIC_SPACE) {
@@ -114,30 +154,33 @@ fn left(bytes: &[u8], word_behind: &Word) -> Option<(Vec<u8>, Word)> {
     if length == 0 || length > GAP {
         return None;
     }
-    end -= length;
+    let mut end = end - length;
+    if end >= 2 && escape(bytes, end - 1) == 1 {
+        end -= 1;
+        let further = gap_length(bytes.get(..end)?.iter().rev());
+        end -= further;
+        if length + further > GAP {
+            return None;
+        }
+    }
     let front = bytes.get(end.saturating_sub(WORD)..end)?;
     let count = front.iter().rev().take_while(|byte| is_letter(**byte)).count();
     let text = front.get(front.len() - count..)?;
     let skipped = memchr::memmem::rfind(text, IDEOGRAPHIC_SPACE).map_or(0, |space| space + IDEOGRAPHIC_SPACE.len());
     let start = end - count + skipped;
-    let before = word(bytes, start + escape(bytes, start)).filter(|before| before.end == end)?;
-    Some((gap(bytes.get(end..word_behind.start)?), before))
-}
-
-/// One byte if the word at `at` follows the letter of an escape.
-fn escape_before(bytes: &[u8], at: usize) -> usize {
-    at.checked_sub(1).map_or(0, |before| escape(bytes, before))
+    word(bytes, start + escape(bytes, start)).filter(|before| before.1 == end)
 }
 
 /// The phrase and what it is for, if it is one.
-fn phrase(row: &[Word]) -> Option<(String, String)> {
+fn phrase(bytes: &[u8], row: &VecDeque<Span>) -> Option<(String, String)> {
+    let looked_up: Vec<words::Lists> = row.iter().filter_map(|span| words::look_up(text(bytes, *span))).collect();
     let mut found: Option<(String, Vec<String>)> = None;
     let mut put = |value: String, detail: String| match &mut found {
         Some((_, details)) => details.push(detail),
         None => found = Some((value, vec![detail])),
     };
     for (list, name) in words::NAMES.iter().enumerate() {
-        let Some(indices) = row.iter().map(|word| word.lists.get(list).copied().flatten()).collect::<Option<Vec<u16>>>() else {
+        let Some(indices) = looked_up.iter().map(|lists| lists.get(list).copied().flatten()).collect::<Option<Vec<u16>>>() else {
             continue;
         };
         // A word repeated over and over is a test vector or a drum.

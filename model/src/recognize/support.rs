@@ -71,10 +71,13 @@ pub fn near(bytes: &[u8], span: (usize, usize), words: &'static [&'static str]) 
 
 fn stands(text: &[u8], word: &str) -> bool {
     let alone = word.is_ascii() && word.len() <= 4;
-    memchr::memmem::find_iter(text, word.as_bytes()).any(|at| {
+    let word = word.as_bytes();
+    let Some((first, _)) = word.split_first() else { return false };
+    memchr::memchr_iter(*first, text).any(|at| {
+        let same = text.get(at..at + word.len()) == Some(word);
         let before = at.checked_sub(1).and_then(|before| text.get(before));
         let behind = text.get(at + word.len());
         let letter = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphabetic);
-        !alone || (!letter(before) && !letter(behind))
+        same && (!alone || (!letter(before) && !letter(behind)))
     })
 }

@@ -156,6 +156,9 @@ pub fn end(bytes: &[u8], from: usize) -> usize {
 /// A version 3 onion host without a scheme; `text` is the run of 56 before `.onion`.
 pub fn bare_onion(bytes: &[u8], span: (usize, usize), text: &str, hits: &mut Vec<Hit>) -> bool {
     let end = span.1 + 6;
+    if text.len() != 56 {
+        return false;
+    }
     let named = bytes.get(span.1..end).is_some_and(|suffix| suffix.eq_ignore_ascii_case(b".onion"));
     let ended = !bytes.get(end).is_some_and(u8::is_ascii_alphanumeric);
     if !named || !ended || !account::is_onion(text.as_bytes()) {

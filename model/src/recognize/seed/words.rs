@@ -63,18 +63,24 @@ fn slot(packed: u64) -> usize {
     (packed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - FILTER_BITS)) as usize
 }
 
-/// Looks a word up. Most words fail before the table is touched.
-pub fn look_up(word: &[u8]) -> Option<Lists> {
+/// Whether a word could be of a list: no for most, without touching the table.
+pub fn could_be(word: &[u8]) -> bool {
     if let Some(first) = word.iter().find(|byte| !byte.is_ascii()) {
-        // Accented Latin, combining marks, Hangul jamo, kana, ideographs, Hangul syllables.
-        if !matches!(first, 0xc3..=0xc5 | 0xcc | 0xcd | 0xe1 | 0xe3..=0xed) {
-            return None;
-        }
-    } else {
-        let slot = slot(packed(word)?);
-        if FILTER.get(slot / 64).is_none_or(|cell| cell >> (slot % 64) & 1 == 0) {
-            return None;
-        }
+        // Accented Latin, combining marks, Hangul jamo, kana, Hangul syllables; an ideograph is a word by itself.
+        return match first {
+            0xc3..=0xc5 | 0xcc | 0xcd | 0xe1 | 0xe3 | 0xea..=0xed => true,
+            0xe4..=0xe9 => word.len() == 3,
+            _ => false,
+        };
+    }
+    let Some(slot) = packed(word).map(slot) else { return false };
+    FILTER.get(slot / 64).is_some_and(|cell| cell >> (slot % 64) & 1 == 1)
+}
+
+/// Looks a word up.
+pub fn look_up(word: &[u8]) -> Option<Lists> {
+    if !could_be(word) {
+        return None;
     }
     let text = std::str::from_utf8(word).ok()?;
     match WORDS.get(text) {
