@@ -12,11 +12,16 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-pub fn prepare(_: &Setup) -> Result<Box<dyn Reader>, String> {
-    Ok(Box::new(Evil))
+pub fn prepare(setup: &Setup) -> Result<Box<dyn Reader>, String> {
+    let artifacts = normalize::artifact::Set::with(&setup.definitions).map_err(|error| error.to_string())?;
+    Ok(Box::new(Evil { artifacts, limits: setup.limits.clone() }))
 }
 
-struct Evil;
+/// Hostile, except that databases are read as they should be.
+struct Evil {
+    artifacts: normalize::artifact::Set,
+    limits: config::Normalize,
+}
 
 /// Units that this process has read.
 static READ: AtomicU32 = AtomicU32::new(0);
@@ -24,7 +29,11 @@ static READ: AtomicU32 = AtomicU32::new(0);
 impl Reader for Evil {
     fn read(&mut self, unit: &WorkUnit, folder: &Path, outlet: &mut dyn Outlet) {
         READ.fetch_add(1, Ordering::Relaxed);
-        let content = fs::read_to_string(folder.join("main")).unwrap();
+        let content = fs::read(folder.join("main")).unwrap();
+        if content.starts_with(b"SQLite format 3") {
+            return normalize::read::read_unit(unit, folder, &self.artifacts, &self.limits, outlet);
+        }
+        let content = String::from_utf8(content).unwrap();
         let (word, argument) = content.split_once(' ').unwrap_or((&content, ""));
         // A vector first: hostile words change it or throw it away.
         let mut bodies: Vec<Body> = Vec::new();

@@ -10,6 +10,7 @@ pub const TESTS: &[Test] = &[
     ("exactly_the_guilty_unit_is_quarantined", blame),
     ("what_an_earlier_unit_left_behind_is_blamed_on_nobody", left_behind),
     ("a_child_killed_from_outside_is_blamed_on_nobody", killed_from_outside),
+    ("databases_read_the_same_inside_and_outside", databases),
     ("children_are_replaced_after_their_batch", batches),
     ("scratch_is_private_and_empty_in_the_end", scratch),
     ("a_broken_world_is_an_error_and_no_problem", broken),
@@ -59,7 +60,7 @@ fn killed_from_outside() {
     let outcome = std::thread::scope(|scope| {
         let run = scope.spawn(|| world.run(&units));
         while !run.is_finished() {
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            std::thread::sleep(std::time::Duration::from_millis(150));
             for pid in crate::escapes::children() {
                 let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
                 // It may have ended by itself.
@@ -73,6 +74,26 @@ fn killed_from_outside() {
     outcome.bodies.iter().for_each(|body| assert!(!is_failed(body)));
     assert_eq!(outcome.problems().len(), 3_000 * clean.len());
     assert!(outcome.problems().iter().all(|(_, detail)| clean.contains(*detail)));
+}
+
+/// SQLite has all it needs in the sandbox: the samples give there what they give without.
+fn databases() {
+    let samples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/samples/phone/data/data");
+    for name in ["com.android.providers.contacts/databases/contacts2.db", "com.android.providers.telephony/databases/mmssms.db"] {
+        let world = World::new();
+        let content = std::fs::read(samples.join(name)).unwrap();
+        let unit = world.unit(name, &content);
+        std::fs::create_dir(world.path("outside")).unwrap();
+        std::fs::write(world.path("outside/main"), &content).unwrap();
+        let artifacts = normalize::artifact::Set::load(None).unwrap();
+        let mut outside: Vec<Body> = Vec::new();
+        let limits = &world.settings.normalize;
+        normalize::read::read_unit(&unit, &world.path("outside"), &artifacts, limits, &mut outside);
+        let inside = world.run(&[unit]);
+        inside.check_counts();
+        assert!(inside.bodies.iter().filter(|body| matches!(body, Body::Record(_))).count() > 0, "{name}");
+        assert_eq!(inside.bodies, outside, "{name}");
+    }
 }
 
 /// A unit that only a used child dies on is read well by a fresh one.
