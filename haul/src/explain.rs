@@ -69,8 +69,8 @@ pub fn explain(arguments: &cli::Explain) -> Result<u8> {
 fn show(out: &mut dyn Write, place: &Place, folder: &Path, content: &Path) -> Result<()> {
     if let Some((table, row_id)) = &place.row {
         writeln!(out, "table {} row {row_id}", escape(table))?;
-        for (column, value) in normalize::scratch::read_row(folder, table, *row_id)? {
-            writeln!(out, "  {} = {}", escape(&column), value)?;
+        for (column, value) in normalize::raw::row(folder, table, *row_id)? {
+            writeln!(out, "  {column} = {value}")?;
         }
     }
     if let Some(pointer) = &place.pointer {
@@ -110,7 +110,8 @@ fn find(connection: &Connection, id: Id) -> Result<Option<Place>> {
 
 fn place(table: &'static str, row: &Row<'_>) -> rusqlite::Result<Place> {
     let (name, row_id): (Option<String>, Option<i64>) = (row.get(1)?, row.get(2)?);
-    let (offset, length): (Option<u64>, Option<u64>) = (row.get(4)?, row.get(5)?);
+    let range = |column| -> rusqlite::Result<Option<u64>> { Ok(row.get::<_, Option<i64>>(column)?.map(i64::cast_unsigned)) };
+    let (offset, length) = (range(4)?, range(5)?);
     Ok(Place {
         table,
         item: Id(row.get(0)?),

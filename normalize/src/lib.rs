@@ -18,6 +18,7 @@ pub mod emit;
 mod evidence;
 pub mod find;
 pub mod parse;
+pub mod raw;
 pub mod read;
 pub mod sandbox;
 pub mod scratch;

@@ -1,0 +1,46 @@
+//! One raw row of a database: what `haul explain` shows.
+
+use crate::scratch::Evidence;
+use model::text::{escape, escape_bytes};
+use rusqlite::types::ValueRef;
+use std::path::Path;
+
+/// Bytes of one value that are shown at most.
+const SHOWN_BYTES: usize = 4096;
+
+/// The columns of a row of the database in a scratch folder (`main`, `main-wal`, `main-journal`), values as SQL literals, escaped
+/// for a terminal.
+///
+/// # Errors
+/// What SQLite says; `QueryReturnedNoRows` if there is no such row.
+pub fn row(folder: &Path, table: &str, row_id: i64) -> rusqlite::Result<Vec<(String, String)>> {
+    let mut evidence = Evidence::open(folder, &config::Normalize::default(), None, crate::scratch::has_companions(folder))?;
+    let table = table.to_owned();
+    evidence.confine([&table].into_iter())?;
+    let sql = format!("SELECT * FROM \"{}\" WHERE rowid = ?1", table.replace('"', "\"\""));
+    let mut statement = evidence.connection.prepare(&sql)?;
+    let names: Vec<String> = statement.column_names().into_iter().map(escape).collect();
+    statement.query_row([row_id], |row| {
+        let values = (0..names.len()).map(|at| row.get_ref(at).map(literal));
+        names.iter().cloned().zip(values).map(|(name, value)| Ok((name, value?))).collect()
+    })
+}
+
+fn literal(value: ValueRef<'_>) -> String {
+    match value {
+        ValueRef::Null => "NULL".to_owned(),
+        ValueRef::Integer(value) => value.to_string(),
+        ValueRef::Real(value) => format!("{value:?}"),
+        ValueRef::Text(bytes) => shown(bytes, |bytes| format!("'{}'", escape_bytes(bytes))),
+        ValueRef::Blob(bytes) => {
+            shown(bytes, |bytes| format!("x'{}'", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
+        }
+    }
+}
+
+fn shown(bytes: &[u8], print: impl Fn(&[u8]) -> String) -> String {
+    match bytes.get(..SHOWN_BYTES) {
+        Some(start) if bytes.len() > SHOWN_BYTES => format!("{} … {} more bytes", print(start), bytes.len() - SHOWN_BYTES),
+        _ => print(bytes),
+    }
+}
