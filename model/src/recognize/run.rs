@@ -15,14 +15,51 @@ pub fn token(bytes: &[u8], start: usize, end: usize, mode: Mode, hits: &mut Vec<
     if (48..=54).contains(&run.len()) && ton(bytes, start, end, mode, hits) {
         return;
     }
+    if memchr::memchr2(b'-', b'_', run).is_none() {
+        return part(bytes, start, end, mode, hits);
+    }
     let mut from = start;
-    for part in run.split(|byte| matches!(byte, b'-' | b'_')) {
-        let to = from + part.len();
-        if (SHORTEST..=LONGEST).contains(&part.len()) {
-            alphanumeric(bytes, from, to, mode, hits);
-        }
+    for piece in run.split(|byte| matches!(byte, b'-' | b'_')) {
+        let to = from + piece.len();
+        part(bytes, from, to, mode, hits);
         from = to + 1;
     }
+}
+
+/// Looks at a run of letters and digits, if its length and its first characters fit anything.
+fn part(bytes: &[u8], start: usize, end: usize, mode: Mode, hits: &mut Vec<Hit>) {
+    let run = bytes.get(start..end).unwrap_or(&[]);
+    if !(SHORTEST..=LONGEST).contains(&run.len()) {
+        return;
+    }
+    // Behind an escape the run can begin later than its first byte.
+    let before = start.checked_sub(1).and_then(|before| bytes.get(before));
+    if matches!(before, Some(b'\\' | b'%' | b'=')) || could_be(run) {
+        alphanumeric(bytes, start, end, mode, hits);
+    }
+}
+
+/// Whether anything has this length and these first characters: a few comparisons that spare most runs of Base64 the rest.
+fn could_be(run: &[u8]) -> bool {
+    let [first, second, third, fourth, ..] = run else { return false };
+    let account_number =
+        first.is_ascii_uppercase() && second.is_ascii_uppercase() && third.is_ascii_digit() && fourth.is_ascii_digit();
+    // The separator of Bech32 stands behind two to thirteen letters, and all letters have one case.
+    let same_case = |byte: &u8| byte.is_ascii_digit() || byte.is_ascii_lowercase() == first.is_ascii_lowercase();
+    let bech32 =
+        || run.len() >= 42 && run.get(2..14).is_some_and(|part| part.contains(&b'1')) && run.iter().rev().take(8).all(same_case);
+    let by_length = match run.len() {
+        25..=31 => b"13LMDA9X7Tr".contains(first),
+        32..=44 => true,
+        46..=48 => matches!(first, b'1' | b'5' | b'X' | b'C'..=b'J'),
+        51 | 52 => b"5KL6TQ7X9c".contains(first),
+        56 | 58 | 64 | 69 => true,
+        59 | 104 => matches!(first, b'A' | b'D'),
+        95 | 106 => matches!(first, b'4' | b'8'),
+        111 | 112 => true,
+        _ => false,
+    };
+    by_length || account_number || bech32()
 }
 
 fn ton(bytes: &[u8], start: usize, end: usize, mode: Mode, hits: &mut Vec<Hit>) -> bool {

@@ -15,7 +15,7 @@ pub fn scan(bytes: &[u8], mode: Mode, hits: &mut Vec<Hit>, marks: Option<&mut Ma
     for at in SCHEME_END.find_iter(bytes) {
         url::at(bytes, at, mode, hits);
     }
-    let mut pass = Pass { bytes, mode, hits, marks, token_end: 0, seed_end: 0 };
+    let mut pass = Pass { bytes, mode, hits, marks, run_start: 0, run_open: false, seed_end: 0 };
     pass.fastest();
 }
 
@@ -24,8 +24,9 @@ struct Pass<'a> {
     mode: Mode,
     hits: &'a mut Vec<Hit>,
     marks: Option<&'a mut Marks>,
-    /// Up to here runs of address characters have been looked at.
-    token_end: usize,
+    /// Where the run of address characters that reaches the end of the last block begins, and whether it has eight in a row.
+    run_start: usize,
+    run_open: bool,
     /// Up to here words have been looked at.
     seed_end: usize,
 }
@@ -89,6 +90,9 @@ impl Pass<'_> {
             base += BLOCK;
         }
         self.block(base, flags, &previous, &current, &Masks::default());
+        if self.run_open {
+            self.token(self.run_start, self.bytes.len());
+        }
     }
 
     #[inline(always)]
@@ -110,8 +114,12 @@ impl Pass<'_> {
         // sure and may name higher ones wrongly, never too few.
         let token = current.token();
         let ones = (!token).wrapping_sub(0x0101_0101_0101_0101) & token & 0x8080_8080_8080_8080;
-        if ones != 0 {
-            self.tokens(base, ones);
+        let comes_in = previous.token() >> 63 == 1;
+        if ones != 0 || self.run_open {
+            self.tokens(base, token, ones, comes_in);
+        }
+        if token != !0 || !comes_in {
+            self.run_start = base + BLOCK - token.leading_ones() as usize;
         }
         // Characters with a zero behind each, three in a row within the block.
         let pairs = !current.control & !current.high & (current.control >> 1);
@@ -145,31 +153,42 @@ impl Pass<'_> {
         }
     }
 
+    /// Runs in a block that hold eight or more in a row, and one that came in from the block before.
     #[inline(never)]
-    fn tokens(&mut self, base: usize, mut bits: u64) {
-        while bits != 0 {
-            let at = base + (bits.trailing_zeros() & !7) as usize;
-            bits &= bits - 1;
-            if at < self.token_end {
+    fn tokens(&mut self, base: usize, token: u64, mut ones: u64, comes_in: bool) {
+        let mut done = 0;
+        if self.run_open {
+            if token == !0 {
+                return;
+            }
+            self.run_open = false;
+            done = token.trailing_ones();
+            self.token(self.run_start, base + done as usize);
+        }
+        while ones != 0 {
+            let at = ones.trailing_zeros() & !7;
+            ones &= ones - 1;
+            let length = (token >> at).trailing_ones();
+            if at < done || length < 8 {
                 continue;
             }
-            let is_token =
-                |at: usize| self.bytes.get(at).is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-            if !(at..at + 8).all(is_token) {
-                continue;
+            let below = !token & ((1 << at) - 1);
+            let start = match below {
+                0 if comes_in => self.run_start,
+                _ => base + (64 - below.leading_zeros()) as usize,
+            };
+            done = at + length;
+            if done == 64 {
+                self.run_open = true;
+                return;
             }
-            let mut start = at;
-            while start > self.token_end && is_token(start - 1) {
-                start -= 1;
-            }
-            let mut end = at + 8;
-            while is_token(end) {
-                end += 1;
-            }
-            self.token_end = end;
-            if end - start >= run::SHORTEST {
-                run::token(self.bytes, start, end, self.mode, self.hits);
-            }
+            self.token(start, base + done as usize);
+        }
+    }
+
+    fn token(&mut self, start: usize, end: usize) {
+        if end - start >= run::SHORTEST {
+            run::token(self.bytes, start, end, self.mode, self.hits);
         }
     }
 
@@ -191,8 +210,9 @@ impl Pass<'_> {
     fn words(&mut self, base: usize, flags: u64, previous: &Masks, current: &Masks, next: &Masks) -> u64 {
         let bad = bad_words(previous, current, next);
         let flags_here = bad.wrapping_sub(0x0001_0001_0001_0001) & !bad & 0x8000_8000_8000_8000;
-        if flags_here & (flags_here << 16 | flags >> 48) != 0 && current.letter | current.high != 0 {
-            self.probe(base, flags_here & (flags_here << 16 | flags >> 48));
+        let second_groups = flags_here & (flags_here << 16 | flags >> 48);
+        if second_groups != 0 && current.letter | current.high != 0 {
+            self.probe(base, second_groups);
         }
         flags_here
     }
@@ -203,7 +223,10 @@ impl Pass<'_> {
             // The second of two good groups: whatever begins in the 31 bytes before the first reaches into it.
             let from = base + (second_groups.trailing_zeros() & !15) as usize;
             second_groups &= second_groups - 1;
-            if from >= self.seed_end {
+            // Text has no control characters but tabs and line ends.
+            let is_text = |byte: &u8| *byte >= 0x20 || matches!(byte, b'\t' | b'\n' | b'\r');
+            let groups = self.bytes.get(from.saturating_sub(16)..from + 16).unwrap_or(&[]);
+            if from >= self.seed_end && groups.iter().all(is_text) {
                 self.seed_end = seed::probe(self.bytes, from, self.hits);
             }
         }

@@ -115,11 +115,24 @@ impl<'a> Wide<'a> {
     }
 }
 
+/// Whether the high byte of every unit is zero, but for those at the ends.
+fn is_ascii(stretch: &[u8], encoding: Encoding) -> bool {
+    let units = stretch.as_chunks::<2>().0;
+    let inner = units.get(1..units.len().saturating_sub(1)).unwrap_or(&[]);
+    let high = usize::from(encoding != Encoding::Utf16be);
+    inner.iter().fold(0, |all, unit| all | unit[high]) == 0
+}
+
 /// Finds in every stretch of UTF-16 of a window.
 pub fn find(bytes: &[u8], marks: &Marks, mode: Mode, base: u64, finds: &mut Vec<Find>) {
     let before = finds.len();
     for (from, to, encoding) in marks.stretches(bytes.len()) {
-        let wide = Wide::read(bytes.get(from..to).unwrap_or(&[]), encoding);
+        let stretch = bytes.get(from..to).unwrap_or(&[]);
+        // Where every character is ASCII both byte orders read the same text: the one with units at even places is enough.
+        if (base ^ from as u64) & 1 == 1 && is_ascii(stretch, encoding) {
+            continue;
+        }
+        let wide = Wide::read(stretch, encoding);
         let mut hits = Vec::new();
         super::scan::scan(&wide.ascii, mode, &mut hits, None);
         super::sort(&mut hits);
