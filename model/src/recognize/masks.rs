@@ -61,18 +61,17 @@ fn mask(block: &[u8; BLOCK], class: impl Fn(u8) -> bool) -> u64 {
 /// The same with AVX2: 32 bytes an instruction.
 #[cfg(target_arch = "x86_64")]
 #[inline]
+#[allow(unsafe_code)]
 #[target_feature(enable = "avx2")]
 pub fn classify_avx2(block: &[u8; BLOCK]) -> Masks {
     use std::arch::x86_64::{
-        __m256i, _mm256_cmpeq_epi8, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set_epi64x, _mm256_set1_epi8,
+        __m256i, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
         _mm256_sub_epi8,
     };
-    let word = |index: usize| {
-        let (words, _) = block.as_chunks::<8>();
-        words.get(index).map_or(0, |word| i64::from_le_bytes(*word))
-    };
-    let low = _mm256_set_epi64x(word(3), word(2), word(1), word(0));
-    let high = _mm256_set_epi64x(word(7), word(6), word(5), word(4));
+    let (halves, _) = block.as_chunks::<32>();
+    let (first, second) = (halves.first().unwrap_or(&[0; 32]), halves.get(1).unwrap_or(&[0; 32]));
+    // SAFETY: each points to 32 bytes; the load asks for no alignment.
+    let (low, high) = unsafe { (_mm256_loadu_si256(first.as_ptr().cast()), _mm256_loadu_si256(second.as_ptr().cast())) };
     let bits = |low: __m256i, high: __m256i| {
         u64::from(_mm256_movemask_epi8(low) as u32) | u64::from(_mm256_movemask_epi8(high) as u32) << 32
     };
@@ -96,17 +95,15 @@ pub fn classify_avx2(block: &[u8; BLOCK]) -> Masks {
 /// The same with AVX-512: a comparison of 64 bytes is a mask.
 #[cfg(target_arch = "x86_64")]
 #[inline]
+#[allow(unsafe_code)]
 #[target_feature(enable = "avx512f,avx512bw")]
 pub fn classify_avx512(block: &[u8; BLOCK]) -> Masks {
     use std::arch::x86_64::{
-        _mm512_cmpeq_epi8_mask, _mm512_cmplt_epu8_mask, _mm512_movepi8_mask, _mm512_or_si512, _mm512_set_epi64, _mm512_set1_epi8,
-        _mm512_sub_epi8,
+        _mm512_cmpeq_epi8_mask, _mm512_cmplt_epu8_mask, _mm512_loadu_si512, _mm512_movepi8_mask, _mm512_or_si512,
+        _mm512_set1_epi8, _mm512_sub_epi8,
     };
-    let word = |index: usize| {
-        let (words, _) = block.as_chunks::<8>();
-        words.get(index).map_or(0, |word| i64::from_le_bytes(*word))
-    };
-    let bytes = _mm512_set_epi64(word(7), word(6), word(5), word(4), word(3), word(2), word(1), word(0));
+    // SAFETY: it points to 64 bytes; the load asks for no alignment.
+    let bytes = unsafe { _mm512_loadu_si512(block.as_ptr().cast()) };
     let splat = |byte: u8| _mm512_set1_epi8(byte as i8);
     let equal = |byte: u8| _mm512_cmpeq_epi8_mask(bytes, splat(byte));
     Masks {

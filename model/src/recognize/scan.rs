@@ -78,18 +78,28 @@ impl Pass<'_> {
         for (to, from) in padded.iter_mut().zip(tail) {
             *to = *from;
         }
-        let last = (!tail.is_empty()).then_some(&padded);
-        let Some(first) = blocks.first().or(last) else { return };
         let mut previous = Masks::default();
-        let mut current = classify(first);
         let (mut base, mut flags) = (0, 0);
-        for block in blocks.iter().chain(last).skip(1) {
+        // One block late, so that what follows a block is known. The first is nothing.
+        let mut current = None;
+        for block in blocks {
             let next = classify(block);
+            if let Some(current) = current {
+                flags = self.block(base, flags, &previous, &current, &next);
+                previous = current;
+                base += BLOCK;
+            }
+            current = Some(next);
+        }
+        let next = classify(&padded);
+        if let Some(current) = current {
             flags = self.block(base, flags, &previous, &current, &next);
-            (previous, current) = (current, next);
+            previous = current;
             base += BLOCK;
         }
-        self.block(base, flags, &previous, &current, &Masks::default());
+        if !tail.is_empty() {
+            self.block(base, flags, &previous, &next, &Masks::default());
+        }
         if self.run_open {
             self.token(self.run_start, self.bytes.len());
         }
@@ -212,21 +222,23 @@ impl Pass<'_> {
         let flags_here = bad.wrapping_sub(0x0001_0001_0001_0001) & !bad & 0x8000_8000_8000_8000;
         let second_groups = flags_here & (flags_here << 16 | flags >> 48);
         if second_groups != 0 && current.letter | current.high != 0 {
-            self.probe(base, second_groups);
+            self.probe(base, second_groups, current.control);
         }
         flags_here
     }
 
     #[inline(never)]
-    fn probe(&mut self, base: usize, mut second_groups: u64) {
+    fn probe(&mut self, base: usize, mut second_groups: u64, control: u64) {
         while second_groups != 0 {
             // The second of two good groups: whatever begins in the 31 bytes before the first reaches into it.
-            let from = base + (second_groups.trailing_zeros() & !15) as usize;
+            let place = second_groups.trailing_zeros() & !15;
+            let from = base + place as usize;
             second_groups &= second_groups - 1;
             // Text has no control characters but tabs and line ends.
             let is_text = |byte: &u8| *byte >= 0x20 || matches!(byte, b'\t' | b'\n' | b'\r');
-            let groups = self.bytes.get(from.saturating_sub(16)..from + 16).unwrap_or(&[]);
-            if from >= self.seed_end && groups.iter().all(is_text) {
+            let plain =
+                (control >> place) as u16 == 0 || self.bytes.get(from..from + 16).is_some_and(|group| group.iter().all(is_text));
+            if from >= self.seed_end && plain {
                 self.seed_end = seed::probe(self.bytes, from, self.hits);
             }
         }

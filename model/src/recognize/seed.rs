@@ -27,13 +27,15 @@ pub fn probe(bytes: &[u8], from: usize, hits: &mut Vec<Hit>) -> usize {
     if !words::could_be(text(bytes, middle)) {
         return from + 1;
     }
-    let behind = right(bytes, middle).map(|next| (middle.1, next.0));
-    let before = left(bytes, middle).map(|next| (next.1, middle.0));
+    // Prose has words of the lists too, but seldom two side by side.
+    let could_be = |next: &Span| words::could_be(text(bytes, *next));
+    let behind = right(bytes, middle).filter(could_be).map(|next| (middle.1, next.0));
+    let before = left(bytes, middle).filter(could_be).map(|next| (next.1, middle.0));
     let mut end = from + 1;
     // The word may end one row and begin another.
     let other = before.filter(|before| behind.is_none_or(|behind| !same_gap(bytes, *before, behind)));
     for gap in [behind, other].into_iter().flatten() {
-        if row(bytes, middle, gap, FEWEST, words::could_be).len() < FEWEST {
+        if !is_among_words(bytes, middle, gap) {
             continue;
         }
         let row = row(bytes, middle, gap, MOST + 1, |word| words::look_up(word).is_some());
@@ -45,6 +47,27 @@ pub fn probe(bytes: &[u8], from: usize, hits: &mut Vec<Hit>) -> usize {
         }
     }
     end
+}
+
+/// Whether a word stands among enough that could be of a list, with the same gap between.
+fn is_among_words(bytes: &[u8], middle: Span, gap: Span) -> bool {
+    let fits = |gap_here: Span, next: Span| words::could_be(text(bytes, next)) && same_gap(bytes, gap_here, gap);
+    let (mut count, mut last, mut first) = (1, middle, middle);
+    while count < FEWEST {
+        match right(bytes, last) {
+            Some(next) if fits((last.1, next.0), next) => last = next,
+            _ => break,
+        }
+        count += 1;
+    }
+    while count < FEWEST {
+        match left(bytes, first) {
+            Some(next) if fits((next.1, first.0), next) => first = next,
+            _ => return false,
+        }
+        count += 1;
+    }
+    true
 }
 
 /// Up to `most` words around one that are of a list and have the same gap between them.
@@ -88,7 +111,7 @@ fn next_word(bytes: &[u8], from: usize) -> Option<Span> {
         let rest = bytes.get(from..bytes.len().min(from + 2 * WORD))?;
         let length = rest.iter().take_while(|byte| is_letter(**byte)).count();
         // Words between ideographic spaces look like one.
-        let space = if rest.first()?.is_ascii() { None } else { memchr::memmem::find(rest.get(..length)?, IDEOGRAPHIC_SPACE) };
+        let space = if *rest.first()? < 0xe1 { None } else { memchr::memmem::find(rest.get(..length)?, IDEOGRAPHIC_SPACE) };
         let end = from + space.unwrap_or(length);
         return right(bytes, (from, end));
     }
@@ -115,7 +138,7 @@ fn word(bytes: &[u8], at: usize) -> Option<Span> {
     let rest = bytes.get(at..bytes.len().min(at + WORD))?;
     let length = rest.iter().take_while(|byte| is_letter(**byte)).count();
     let text = rest.get(..length)?;
-    let space = if text.first()?.is_ascii() { None } else { memchr::memmem::find(text, IDEOGRAPHIC_SPACE) };
+    let space = if *text.first()? < 0xe1 { None } else { memchr::memmem::find(text, IDEOGRAPHIC_SPACE) };
     Some((at, at + space.unwrap_or(length)))
 }
 
