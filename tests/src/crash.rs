@@ -167,8 +167,9 @@ pub fn kafka(trials: &Trials, count: u32, report: &mut Report) {
         let mut random = Random(trials.seed.wrapping_mul(7_000_003).wrapping_add(u64::from(trial)));
         let name = format!("kafka trial {trial}");
         let folder = trials.folder.join(format!("kafka-{trial}"));
-        match Fleet::start(trials, &folder, &broker.address, trial, 1 + random.below(7) as i32).run(&broker, &mut random, report)
-        {
+        let partitions = 1 + random.below(7) as i32;
+        let fleet = Fleet::start(trials, &folder, &broker.address, trial, partitions, 2);
+        match fleet.run(&broker, 3, &mut random, report) {
             Ok(()) => trials.judge(&name, &folder.join("out/1.sqlite"), report),
             Err(words) => report.failures.push(format!("{name} (seed {}): {words}", trials.seed)),
         }
@@ -194,6 +195,8 @@ impl<'a> Fleet<'a> {
         settings.stage.url = folder.join("stage").to_str().unwrap().to_owned();
         settings.kafka.brokers = broker.to_owned();
         settings.kafka.group = format!("haul-{}-{trial}", std::process::id());
+        // A killed worker's partitions wait for its session to end.
+        settings.kafka.properties.insert("session.timeout.ms".to_owned(), "2000".to_owned());
         let topics = [&mut settings.kafka.items, &mut settings.kafka.records, &mut settings.kafka.problems];
         for topic in topics {
             topic.name = format!("{}-{}-{trial}", topic.name, std::process::id());

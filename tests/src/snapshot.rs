@@ -27,7 +27,7 @@ pub fn take(root: &Path) -> BTreeMap<PathBuf, Entry> {
 
 fn facts(path: &Path, state: &mut BTreeMap<PathBuf, Entry>) {
     let meta = std::fs::symlink_metadata(path).unwrap();
-    let facts = [
+    let told = [
         meta.ino().into(),
         meta.mode().into(),
         meta.nlink().into(),
@@ -41,7 +41,7 @@ fn facts(path: &Path, state: &mut BTreeMap<PathBuf, Entry>) {
         meta.atime().into(),
         meta.atime_nsec().into(),
     ];
-    state.insert(path.to_owned(), Entry { facts, content: None });
+    state.insert(path.to_owned(), Entry { facts: told, content: None });
     if meta.is_dir() {
         for entry in std::fs::read_dir(path).unwrap() {
             facts(&entry.unwrap().path(), state);
