@@ -46,8 +46,13 @@ fn main() {
     writeln!(out, "sink {sink_seconds:.2} s, sink and seal {seconds:.2} s: {:.0} messages/s", rate(seconds)).unwrap();
     writeln!(out, "one transaction as they came {arrival:.2} s: {:.0} messages/s, ratio {:.2}", rate(arrival), arrival / seconds)
         .unwrap();
-    writeln!(out, "one transaction in id order {in_order:.2} s: {:.0} messages/s, ratio {:.2}", rate(in_order), in_order / seconds)
-        .unwrap();
+    writeln!(
+        out,
+        "one transaction in id order {in_order:.2} s: {:.0} messages/s, ratio {:.2}",
+        rate(in_order),
+        in_order / seconds
+    )
+    .unwrap();
     let begin = Instant::now();
     let report = export::verify(&path).unwrap();
     writeln!(out, "verify {:.2} s: {report}", begin.elapsed().as_secs_f64()).unwrap();

@@ -49,7 +49,11 @@ impl UnitKey {
         let text = fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
         let private = PrivateKey::from_openssh(text)?;
         if private.key_data().ed25519().is_none() {
-            return Err(Error::Key(if private.is_encrypted() { ssh_key::Error::Encrypted } else { ssh_key::Error::AlgorithmUnknown }));
+            return Err(Error::Key(if private.is_encrypted() {
+                ssh_key::Error::Encrypted
+            } else {
+                ssh_key::Error::AlgorithmUnknown
+            }));
         }
         Ok(UnitKey { private })
     }

@@ -77,14 +77,21 @@ pub fn seal(sink: &Sink, exhibit: Id, manner: &Manner<'_>) -> Result<Sealed, Err
     let jobs = jobs(&scratch, meta, exhibit_values(&described, &end))?;
     let name = format!("{}.sqlite", stages::file_stem(&described.number));
     let unfinished = sink.path().with_file_name(format!("{name}.sealing"));
-    let written = write::write(&unfinished, &jobs, manner.threads, &seed, || Reader::open(&scratch), |summary| {
-        let fingerprint = manner.key.map(UnitKey::fingerprint);
-        let origin = checkpoint::origin(fingerprint.as_deref(), &described.case_label, &described.number);
-        let text = checkpoint::text(&origin, summary.rows, summary.root);
-        let signature = manner.key.map(|key| key.sign(&text)).transpose()?;
-        let signer = manner.key.map_or_else(|| "unsigned".to_owned(), UnitKey::public_line);
-        Ok([Value::Text(text), signature.into(), signer.into()])
-    })?;
+    let written = write::write(
+        &unfinished,
+        &jobs,
+        manner.threads,
+        &seed,
+        || Reader::open(&scratch),
+        |summary| {
+            let fingerprint = manner.key.map(UnitKey::fingerprint);
+            let origin = checkpoint::origin(fingerprint.as_deref(), &described.case_label, &described.number);
+            let text = checkpoint::text(&origin, summary.rows, summary.root);
+            let signature = manner.key.map(|key| key.sign(&text)).transpose()?;
+            let signer = manner.key.map_or_else(|| "unsigned".to_owned(), UnitKey::public_line);
+            Ok([Value::Text(text), signature.into(), signer.into()])
+        },
+    )?;
     scratch.remove()?;
     crash::point("seal.written");
     let path = manner.out.join(name);
@@ -164,8 +171,9 @@ fn meta(
     ]
     .map(|(key, value)| (key.to_owned(), value))
     .to_vec();
-    // `meta` itself is counted by whoever reads it: its own number would be one of its rows.
     rows.extend(counts.into_iter().map(|(table, count)| (format!("rows_{table}"), count.to_string())));
+    // This row counts itself too.
+    rows.push(("rows_meta".to_owned(), (rows.len() + 1).to_string()));
     rows.sort();
     rows.into_iter().flat_map(|(key, value)| [Value::Text(key), Value::Text(value)]).collect()
 }

@@ -332,7 +332,8 @@ impl Sink {
     /// The seals of this store's exhibits whose bundles are in their places; the others are to be sealed anew.
     pub fn seals(&self) -> Result<Vec<Sealed>, Error> {
         let read = || -> rusqlite::Result<Vec<(Vec<u8>, Option<String>)>> {
-            let mut statement = self.connection.prepare("SELECT id, sealed FROM exhibit WHERE sealed_entries IS NOT NULL ORDER BY id")?;
+            let mut statement =
+                self.connection.prepare("SELECT id, sealed FROM exhibit WHERE sealed_entries IS NOT NULL ORDER BY id")?;
             let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
             rows.collect()
         };
@@ -380,7 +381,8 @@ pub fn stored_items(path: &Path, exhibit: Id) -> Result<HashSet<Id>, Error> {
 }
 
 fn done_items(connection: &Connection, exhibit: Id) -> rusqlite::Result<HashSet<Id>> {
-    let sql = "SELECT item.id FROM exhibit JOIN item ON item.exhibit = exhibit.number WHERE exhibit.id = ?1 AND stored IS announced";
+    let sql =
+        "SELECT item.id FROM exhibit JOIN item ON item.exhibit = exhibit.number WHERE exhibit.id = ?1 AND stored IS announced";
     let mut statement = connection.prepare(sql)?;
     let rows = statement.query_map([exhibit.bytes()], |row| row.get(0).map(Id))?;
     rows.collect()

@@ -11,8 +11,7 @@ use sha2::digest::generic_array::GenericArray;
 use std::slice::from_ref;
 
 /// Initial state of SHA-256 (FIPS 180-4 §5.3.3).
-const INITIAL: [u32; 8] =
-    [0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19];
+const INITIAL: [u32; 8] = [0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19];
 const BLOCK: usize = 64;
 
 /// Ends a SHA-256: `state` has taken in `before` bytes (whole blocks), `data` is the rest.
@@ -197,7 +196,8 @@ mod tests {
             let salt = mac.finalize().into_bytes();
             Sha256::digest([&[2], salt.as_slice(), json.as_bytes()].concat())
         };
-        let mut fields = [field("key", r#"["key","k"]"#), field("value", r#"["value","v"]"#), field("table", r#"["table","meta"]"#)];
+        let mut fields =
+            [field("key", r#"["key","k"]"#), field("value", r#"["value","v"]"#), field("table", r#"["table","meta"]"#)];
         fields.sort();
         let leaf = Sha256::digest([&[0], fields.concat().as_slice()].concat());
         let digests = RowHasher::new(&seed).row(table, &values);

@@ -126,10 +126,7 @@ mod tests {
         ),
         ("contact", "id, exhibit_id, item_id, app, display_name, state, row_table, row_id"),
         ("contact_point", "contact_id, kind, value, raw"),
-        (
-            "call",
-            "id, exhibit_id, item_id, app, remote, outgoing, start_time, duration_s, outcome, state, row_table, row_id",
-        ),
+        ("call", "id, exhibit_id, item_id, app, remote, outgoing, start_time, duration_s, outcome, state, row_table, row_id"),
         ("attachment", "id, message_id, item_id, path, media_type, sha256"),
         ("observable", "id, kind, value, chain, validity"),
         ("sighting", "id, observable_id, exhibit_id, item_id, record_id, byte_offset, context"),

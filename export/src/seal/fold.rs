@@ -34,8 +34,7 @@ const RECORD: u8 = Finder::Record as u8;
 
 /// The words for a set of finders.
 pub fn finder_words(finders: u8) -> &'static str {
-    const WORDS: [&str; 8] =
-        ["", "scan", "cell", "cell+scan", "record", "record+scan", "cell+record", "cell+record+scan"];
+    const WORDS: [&str; 8] = ["", "scan", "cell", "cell+scan", "record", "record+scan", "cell+record", "cell+record+scan"];
     WORDS[usize::from(finders & 7)]
 }
 
@@ -160,8 +159,7 @@ fn observable(work: &Work<'_>, id: Id, observable: &model::Observable) -> Result
     let sql = "INSERT INTO main.observable VALUES (?1, ?2, ?3, ?4, ?5)
                ON CONFLICT DO UPDATE SET validity = excluded.validity WHERE excluded.validity < validity";
     let model::Observable { kind, value, chain, validity } = observable;
-    let insert =
-        || work.connection.prepare_cached(sql)?.execute(params![id.bytes(), kind.name(), value, chain, *validity as u8]);
+    let insert = || work.connection.prepare_cached(sql)?.execute(params![id.bytes(), kind.name(), value, chain, *validity as u8]);
     insert().map(drop).map_err(|source| work.error(source))
 }
 
@@ -319,11 +317,7 @@ mod tests {
         ];
         assert_eq!(
             shape(places),
-            [
-                (1, "record+scan", Some(10), Some(9)),
-                (2, "record+scan", Some(60), Some(7)),
-                (3, "record", None, Some(8))
-            ]
+            [(1, "record+scan", Some(10), Some(9)), (2, "record+scan", Some(60), Some(7)), (3, "record", None, Some(8))]
         );
     }
 

@@ -20,7 +20,9 @@ pub fn link_all(work: &Work<'_>) -> Result<(), Error> {
             let reversed: Vec<u8> = item.path.bytes().rev().collect();
             let sha256 = item.sha256.map(|digest| digest.to_string());
             let insert = || -> rusqlite::Result<()> {
-                work.connection.prepare_cached("INSERT INTO main.file VALUES (?1, ?2)")?.execute(params![reversed, id.bytes()])?;
+                work.connection
+                    .prepare_cached("INSERT INTO main.file VALUES (?1, ?2)")?
+                    .execute(params![reversed, id.bytes()])?;
                 if let Some(sha256) = sha256 {
                     let mut digest = work.connection.prepare_cached("INSERT INTO main.digest VALUES (?1, ?2)")?;
                     digest.execute(params![sha256, id.bytes()])?;
@@ -83,8 +85,7 @@ fn ending(work: &Work<'_>, path: &str) -> rusqlite::Result<Option<[u8; 16]>> {
     let whole: Vec<u8> = path.bytes().rev().collect();
     let (first, end) = ([whole.as_slice(), b"/"].concat(), [whole.as_slice(), b"0"].concat());
     let sql = "SELECT min(id) FROM main.file WHERE reversed = ?1 OR (reversed >= ?2 AND reversed < ?3)";
-    let item: Option<[u8; 16]> =
-        work.connection.prepare_cached(sql)?.query_row(params![whole, first, end], |row| row.get(0))?;
+    let item: Option<[u8; 16]> = work.connection.prepare_cached(sql)?.query_row(params![whole, first, end], |row| row.get(0))?;
     let remember = "INSERT INTO main.suffix VALUES (?1, ?2)";
     work.connection.prepare_cached(remember)?.execute(params![path.as_bytes(), item])?;
     Ok(item)

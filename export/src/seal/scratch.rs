@@ -99,17 +99,24 @@ impl Scratch {
         let count = |connection: &Connection, name: &'static str| {
             let of_kind = "SELECT count(*) FROM store.entry WHERE exhibit = ?1 AND kind = ?2";
             let ask = |sql: &str, kind: Kind| connection.query_row(sql, params![self.exhibit, kind as u8], |row| row.get(0));
-            Ok((name, match Source::of(name) {
-                Some(Source::Entries(kind)) => ask(of_kind, kind)?,
-                Some(Source::Problems) => {
-                    ask(of_kind, Kind::Problem)? + connection.query_row("SELECT count(*) FROM main.problem", [], |row| row.get::<_, i64>(0))?
-                }
-                Some(Source::Folded(kind)) => {
-                    connection.query_row("SELECT count(*) FROM main.folded WHERE kind = ?1", [kind as u8], |row| row.get(0))?
-                }
-                Some(Source::Observables) => connection.query_row("SELECT count(*) FROM main.observable", [], |row| row.get(0))?,
-                _ => i64::from(name == "exhibit"),
-            }))
+            Ok((
+                name,
+                match Source::of(name) {
+                    Some(Source::Entries(kind)) => ask(of_kind, kind)?,
+                    Some(Source::Problems) => {
+                        ask(of_kind, Kind::Problem)?
+                            + connection.query_row("SELECT count(*) FROM main.problem", [], |row| row.get::<_, i64>(0))?
+                    }
+                    Some(Source::Folded(kind)) => {
+                        connection
+                            .query_row("SELECT count(*) FROM main.folded WHERE kind = ?1", [kind as u8], |row| row.get(0))?
+                    }
+                    Some(Source::Observables) => {
+                        connection.query_row("SELECT count(*) FROM main.observable", [], |row| row.get(0))?
+                    }
+                    _ => i64::from(name == "exhibit"),
+                },
+            ))
         };
         let read = || -> rusqlite::Result<Vec<_>> {
             let connection = self.connect()?;
@@ -199,7 +206,8 @@ impl Work<'_> {
     /// Says of every body that shares its id with the one that counts that it was dropped, and how that changes the ledger.
     fn conflicts(&self) -> Result<(), Error> {
         let mut dropped: BTreeMap<(Id, &'static str, Option<String>), i64> = BTreeMap::new();
-        let sql = "SELECT version.kind, version.id, version.sha256, version.body, entry.body FROM store.version LEFT JOIN store.entry
+        let sql =
+            "SELECT version.kind, version.id, version.sha256, version.body, entry.body FROM store.version LEFT JOIN store.entry
                    ON entry.exhibit = version.exhibit AND entry.kind = version.kind AND entry.id = version.id
                    WHERE version.exhibit = ?1 ORDER BY version.kind, version.id, version.sha256";
         let mut statement = self.connection.prepare(sql).map_err(|source| self.error(source))?;
@@ -227,7 +235,8 @@ impl Work<'_> {
     fn charge(&self, mut dropped: BTreeMap<(Id, &'static str, Option<String>), i64>) -> Result<(), Error> {
         self.each(Kind::Ledger, |_, id, body| {
             let Body::Ledger(row) = body else { return Ok(()) };
-            let group = RECORDS.iter().find(|(name, _)| *name == row.record_kind).map(|(name, _)| (row.item, *name, row.row_table));
+            let group =
+                RECORDS.iter().find(|(name, _)| *name == row.record_kind).map(|(name, _)| (row.item, *name, row.row_table));
             if let Some(records) = group.and_then(|group| dropped.remove(&group)) {
                 let insert = self.connection.execute("INSERT INTO main.conflict VALUES (?1, ?2)", params![id.bytes(), records]);
                 insert.map_err(|source| self.error(source))?;

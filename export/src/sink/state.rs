@@ -107,7 +107,8 @@ const NAMED_ITEMS: usize = 3;
 
 /// What keeps exhibits from being complete, in words.
 pub(super) fn missing(connection: &Connection) -> rusqlite::Result<String> {
-    let sql = "SELECT number, id, present, end_items, items, end_directories, directories, end_problems, ingest_problems FROM exhibit";
+    let sql =
+        "SELECT number, id, present, end_items, items, end_directories, directories, end_problems, ingest_problems FROM exhibit";
     let mut statement = connection.prepare(sql)?;
     let mut rows = statement.query([])?;
     let mut words = Vec::new();

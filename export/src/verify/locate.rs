@@ -108,7 +108,8 @@ mod tests {
     #[test]
     fn names_the_row_and_what_happened_to_it() {
         assert_eq!(locate(&[1, 2, 3], &[1, 2, 3]), None);
-        let words = |sealed: &[u8], rows: &[u8]| locate(sealed, rows).map(|(key, words)| (key.unwrap_or_default(), words)).unwrap();
+        let words =
+            |sealed: &[u8], rows: &[u8]| locate(sealed, rows).map(|(key, words)| (key.unwrap_or_default(), words)).unwrap();
         assert_eq!(words(&[1, 2, 3], &[1, 9, 3]), ("9".into(), "is not as it was sealed".into()));
         assert_eq!(words(&[1, 2, 3], &[1, 3]), ("3".into(), "1 rows are missing before it, after t 1".into()));
         assert_eq!(words(&[1, 2, 3], &[1, 2, 9, 3]), ("9".into(), "was not there when the bundle was sealed".into()));

@@ -41,7 +41,12 @@ const RULES: [(&str, &str, &str, &str); 9] = [
         "SELECT id FROM item WHERE status IN ('parsed', 'plain') AND file_kind = 'file' AND sha256 IS NULL",
         "it was not hashed",
     ),
-    ("count", "exhibit", "SELECT id FROM exhibit WHERE items <> (SELECT count(*) FROM item WHERE exhibit_id = exhibit.id)", "it has not as many items as it says"),
+    (
+        "count",
+        "exhibit",
+        "SELECT id FROM exhibit WHERE items <> (SELECT count(*) FROM item WHERE exhibit_id = exhibit.id)",
+        "it has not as many items as it says",
+    ),
     (
         "count",
         "exhibit",
@@ -61,7 +66,12 @@ const RULES: [(&str, &str, &str, &str); 9] = [
         "SELECT id FROM ledger WHERE rejected > 0 AND coalesce(reason, '') = ''",
         "rows were rejected without a reason",
     ),
-    ("sighting", "sighting", "SELECT id FROM sighting WHERE byte_offset IS NULL AND record_id IS NULL AND row_id IS NULL", "it has no place"),
+    (
+        "sighting",
+        "sighting",
+        "SELECT id FROM sighting WHERE byte_offset IS NULL AND record_id IS NULL AND row_id IS NULL",
+        "it has no place",
+    ),
     (
         "sighting",
         "observable",
