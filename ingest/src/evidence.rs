@@ -3,6 +3,7 @@
 
 use model::FileKind;
 use model::item::{FileTime, FileTimes};
+use nix::dir::Dir;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxFlags};
 use std::fs::File;
 use std::io;
@@ -33,6 +34,27 @@ pub fn open(path: &Path) -> io::Result<File> {
         Err(rustix::io::Errno::PERM) => Ok(rustix::fs::open(path, flags, Mode::empty())?.into()),
         other => Ok(other?.into()),
     }
+}
+
+/// Opens a folder of the evidence for listing; its access time stays where the kernel allows that.
+pub fn open_directory(path: &Path) -> io::Result<Dir> {
+    use nix::fcntl::OFlag;
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+    let open = |flags| Dir::open(path, flags, nix::sys::stat::Mode::empty());
+    match open(flags | OFlag::O_NOATIME) {
+        Err(nix::errno::Errno::EPERM) => Ok(open(flags)?),
+        other => Ok(other?),
+    }
+}
+
+/// The facts of an entry of an open folder, of a link itself rather than its target.
+pub fn facts_in(folder: &Dir, name: &Path) -> io::Result<Facts> {
+    statx(folder, name, AtFlags::SYMLINK_NOFOLLOW)
+}
+
+/// Where a link in an open folder points.
+pub fn link_target(folder: &Dir, name: &Path) -> io::Result<Vec<u8>> {
+    Ok(rustix::fs::readlinkat(folder, name, Vec::new())?.into_bytes())
 }
 
 /// The facts of an entry, of a link itself rather than its target.

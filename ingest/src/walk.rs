@@ -3,8 +3,10 @@
 use crate::evidence;
 use crate::open::Entry;
 use model::item::FileTimes;
-use model::{Code, Problem, Stage};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use model::{Code, FileKind, Problem, Stage};
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// What a walk found.
@@ -20,21 +22,13 @@ pub struct Listing {
 /// Walks the tree below `root`. Links are listed, never followed; file systems mounted below are walked too.
 pub fn walk(root: &Path, exhibit: model::Id) -> Listing {
     let mut listing = Listing { entries: Vec::new(), directories: Vec::new(), problems: Vec::new() };
-    for next in walkdir::WalkDir::new(root).follow_links(false).follow_root_links(false).min_depth(1) {
-        let found = next.map_err(|error| (relative(root, error.path().unwrap_or(root)), reason(&error)));
-        let found = found.and_then(|entry| {
-            let path = relative(root, entry.path());
-            let link = entry.path_is_symlink().then(|| std::fs::read_link(entry.path()));
-            let facts = evidence::facts(entry.path()).map_err(|error| (path.clone(), error.kind().to_string()))?;
-            Ok((path, facts, link))
-        });
-        match found {
-            Ok((path, facts, link)) => listing.add(path, facts, link),
-            Err((path, reason)) => {
-                let detail = format!("{}: {reason}", model::text::escape_bytes(&path));
-                listing.problems.push(Problem { exhibit, item: None, stage: Stage::Ingest, code: Code::Unreadable, detail });
-            }
+    let mut waiting = vec![Vec::new()];
+    while let Some(folder) = waiting.pop() {
+        let below = listing.directories.len();
+        if let Err(error) = listing.list(root, &folder, exhibit) {
+            listing.problems.push(unreadable(exhibit, &folder, "cannot be listed", &error));
         }
+        waiting.extend(listing.directories[below..].iter().map(|directory| directory.path.clone()));
     }
     // The order of a listing is the file system's whim.
     listing.entries.sort_by(|a, b| a.path.cmp(&b.path));
@@ -44,15 +38,42 @@ pub fn walk(root: &Path, exhibit: model::Id) -> Listing {
 }
 
 impl Listing {
-    fn add(&mut self, path: Vec<u8>, facts: evidence::Facts, link: Option<std::io::Result<std::path::PathBuf>>) {
-        let link_target = match link {
-            Some(Ok(target)) => Some(target.into_os_string().into_vec()),
-            // The link itself is recorded all the same; its target stays unknown.
-            Some(Err(_)) | None => None,
-        };
-        let entry = entry(path, &facts, link_target);
-        if entry.kind.is_some() { self.entries.push(entry) } else { self.directories.push(entry) }
+    /// Lists one folder; an error ends the folder, what was listed before it stays.
+    fn list(&mut self, root: &Path, folder: &[u8], exhibit: model::Id) -> io::Result<()> {
+        let mut opened = evidence::open_directory(&root.join(OsStr::from_bytes(folder)))?;
+        let mut names = Vec::new();
+        let mut ended = Ok(());
+        for next in opened.iter() {
+            match next {
+                Ok(entry) if [b".".as_slice(), b".."].contains(&entry.file_name().to_bytes()) => {}
+                Ok(entry) => names.push(entry.file_name().to_bytes().to_vec()),
+                Err(error) => ended = Err(error.into()),
+            }
+        }
+        for name in names {
+            let name = OsStr::from_bytes(&name);
+            let path = if folder.is_empty() { name.as_bytes().to_vec() } else { [folder, b"/", name.as_bytes()].concat() };
+            let facts = match evidence::facts_in(&opened, Path::new(name)) {
+                Ok(facts) => facts,
+                Err(error) => {
+                    self.problems.push(unreadable(exhibit, &path, "was listed, but nothing can be told of it", &error));
+                    continue;
+                }
+            };
+            let link = facts.kind == Some(FileKind::Symlink);
+            // The link itself is recorded even where its target cannot be read.
+            let target = link.then(|| evidence::link_target(&opened, Path::new(name)).ok()).flatten();
+            let entry = entry(path, &facts, target);
+            if entry.kind.is_some() { self.entries.push(entry) } else { self.directories.push(entry) }
+        }
+        ended
     }
+}
+
+fn unreadable(exhibit: model::Id, path: &[u8], what: &str, error: &io::Error) -> Problem {
+    let shown = if path.is_empty() { b"." } else { path };
+    let detail = format!("{}: {what}: {}", model::text::escape_bytes(shown), error.kind());
+    Problem { exhibit, item: None, stage: Stage::Ingest, code: Code::Unreadable, detail }
 }
 
 /// An entry from its facts.
@@ -69,13 +90,4 @@ pub fn entry(path: Vec<u8>, facts: &evidence::Facts, link_target: Option<Vec<u8>
         link_target,
         deleted: false,
     }
-}
-
-fn relative(root: &Path, path: &Path) -> Vec<u8> {
-    path.strip_prefix(root).unwrap_or(path).as_os_str().as_bytes().to_vec()
-}
-
-/// The reason without the machine's path in it.
-fn reason(error: &walkdir::Error) -> String {
-    error.io_error().map_or_else(|| "listed in a circle".to_owned(), |error| error.kind().to_string())
 }

@@ -296,7 +296,7 @@ impl Drop for Fleet<'_> {
 fn kill(process: u32) {
     let pid = rustix::process::Pid::from_raw(process as i32).unwrap();
     // It may have ended by itself in the meantime: that is part of the trial.
-    drop(rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+    let _ended = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
 }
 
 /// Child processes of a process, by `/proc`.

@@ -43,10 +43,21 @@ fn facts(path: &Path, state: &mut BTreeMap<PathBuf, Entry>) {
     ];
     state.insert(path.to_owned(), Entry { facts: told, content: None });
     if meta.is_dir() {
-        for entry in std::fs::read_dir(path).unwrap() {
-            facts(&entry.unwrap().path(), state);
+        for name in names(path) {
+            facts(&path.join(name), state);
         }
     }
+}
+
+/// The names in a folder, listed without touching its access time where that is allowed.
+fn names(path: &Path) -> Vec<std::ffi::OsString> {
+    use rustix::fs::{Mode, OFlags};
+    use std::os::unix::ffi::OsStrExt;
+    let open = |flags| rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | flags, Mode::empty());
+    let folder = open(OFlags::NOATIME).or_else(|_| open(OFlags::empty())).unwrap();
+    let names = rustix::fs::Dir::new(folder).unwrap().map(|entry| entry.unwrap().file_name().to_bytes().to_vec());
+    let names = names.filter(|name| ![b".".as_slice(), b".."].contains(&&name[..]));
+    names.map(|name| std::ffi::OsStr::from_bytes(&name).to_owned()).collect()
 }
 
 /// Digest of a file, read without touching its access time where that is allowed.
