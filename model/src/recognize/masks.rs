@@ -14,6 +14,10 @@ pub struct Masks {
     pub dash: u64,
     /// `@` and `+`.
     pub rare: u64,
+    /// `:`.
+    pub colon: u64,
+    /// `/`.
+    pub slash: u64,
     /// 0x00 to 0x1f.
     pub control: u64,
     /// 0x80 to 0xff.
@@ -41,6 +45,8 @@ pub fn classify(block: &[u8; BLOCK]) -> Masks {
         digit: mask(block, |byte| byte.wrapping_sub(b'0') < 10),
         dash: mask(block, |byte| (byte == b'-') | (byte == b'_')),
         rare: mask(block, |byte| (byte == b'@') | (byte == b'+')),
+        colon: mask(block, |byte| byte == b':'),
+        slash: mask(block, |byte| byte == b'/'),
         control: mask(block, |byte| byte < 0x20),
         high: mask(block, |byte| byte >= 0x80),
     }
@@ -79,6 +85,7 @@ pub fn classify_avx2(block: &[u8; BLOCK]) -> Masks {
     let up_to = |value: __m256i, last: u8| _mm256_cmpeq_epi8(_mm256_min_epu8(value, splat(last)), value);
     let letter = |value: __m256i| up_to(_mm256_sub_epi8(_mm256_or_si256(value, splat(0x20)), splat(b'a')), 25);
     let digit = |value: __m256i| up_to(_mm256_sub_epi8(value, splat(b'0')), 9);
+    let equal = |value: __m256i, byte: u8| _mm256_cmpeq_epi8(value, splat(byte));
     let either = |value: __m256i, first: u8, second: u8| {
         _mm256_or_si256(_mm256_cmpeq_epi8(value, splat(first)), _mm256_cmpeq_epi8(value, splat(second)))
     };
@@ -87,6 +94,8 @@ pub fn classify_avx2(block: &[u8; BLOCK]) -> Masks {
         digit: bits(digit(low), digit(high)),
         dash: bits(either(low, b'-', b'_'), either(high, b'-', b'_')),
         rare: bits(either(low, b'@', b'+'), either(high, b'@', b'+')),
+        colon: bits(equal(low, b':'), equal(high, b':')),
+        slash: bits(equal(low, b'/'), equal(high, b'/')),
         control: bits(up_to(low, 0x1f), up_to(high, 0x1f)),
         high: bits(low, high),
     }
@@ -111,6 +120,8 @@ pub fn classify_avx512(block: &[u8; BLOCK]) -> Masks {
         digit: _mm512_cmplt_epu8_mask(_mm512_sub_epi8(bytes, splat(b'0')), splat(10)),
         dash: equal(b'-') | equal(b'_'),
         rare: equal(b'@') | equal(b'+'),
+        colon: equal(b':'),
+        slash: equal(b'/'),
         control: _mm512_cmplt_epu8_mask(bytes, splat(0x20)),
         high: _mm512_movepi8_mask(bytes),
     }
@@ -131,6 +142,8 @@ mod tests {
                 assert_eq!(bit(masks.digit), byte.is_ascii_digit());
                 assert_eq!(bit(masks.dash), matches!(byte, b'-' | b'_'));
                 assert_eq!(bit(masks.rare), matches!(byte, b'@' | b'+'));
+                assert_eq!(bit(masks.colon), *byte == b':');
+                assert_eq!(bit(masks.slash), *byte == b'/');
                 assert_eq!(bit(masks.control), *byte < 0x20);
                 assert_eq!(bit(masks.high), *byte >= 0x80);
             }

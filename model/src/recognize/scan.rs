@@ -5,16 +5,9 @@ use super::masks::{BLOCK, Masks, classify};
 use super::masks::{classify_avx2, classify_avx512};
 use super::wide::Marks;
 use super::{Hit, Mode, email, iban, phone, run, seed, url};
-use memchr::memmem::Finder;
-use std::sync::LazyLock;
-
-static SCHEME_END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"://"));
 
 /// Finds in a window read as ASCII and UTF-8; where UTF-16 could stand goes to `marks`. Hits come in no order.
 pub fn scan(bytes: &[u8], mode: Mode, hits: &mut Vec<Hit>, marks: Option<&mut Marks>) {
-    for at in SCHEME_END.find_iter(bytes) {
-        url::at(bytes, at, mode, hits);
-    }
     let mut pass = Pass { bytes, mode, hits, marks, run_start: 0, run_open: false, seed_end: 0 };
     pass.fastest();
 }
@@ -113,6 +106,10 @@ impl Pass<'_> {
         if rare != 0 {
             self.rare(base, rare);
         }
+        let schemes = current.colon & after(current.slash, next.slash, 1) & after(current.slash, next.slash, 2);
+        if schemes != 0 {
+            self.schemes(base, schemes);
+        }
         // Two letters, two digits, then neither: the head of an IBAN in groups.
         let letters = current.letter & after(current.letter, next.letter, 1);
         let digits = after(current.digit, next.digit, 2) & after(current.digit, next.digit, 3);
@@ -151,6 +148,15 @@ impl Pass<'_> {
                 Some(b'@') => email::at(self.bytes, at, self.hits),
                 _ => phone::at(self.bytes, at, self.hits),
             }
+        }
+    }
+
+    #[inline(never)]
+    fn schemes(&mut self, base: usize, mut bits: u64) {
+        while bits != 0 {
+            let at = base + bits.trailing_zeros() as usize;
+            bits &= bits - 1;
+            url::at(self.bytes, at, self.mode, self.hits);
         }
     }
 
@@ -222,13 +228,13 @@ impl Pass<'_> {
         let flags_here = bad.wrapping_sub(0x0001_0001_0001_0001) & !bad & 0x8000_8000_8000_8000;
         let second_groups = flags_here & (flags_here << 16 | flags >> 48);
         if second_groups != 0 && current.letter | current.high != 0 {
-            self.probe(base, second_groups, current.control);
+            self.probe(base, second_groups, current);
         }
         flags_here
     }
 
     #[inline(never)]
-    fn probe(&mut self, base: usize, mut second_groups: u64, control: u64) {
+    fn probe(&mut self, base: usize, mut second_groups: u64, current: &Masks) {
         while second_groups != 0 {
             // The second of two good groups: whatever begins in the 31 bytes before the first reaches into it.
             let place = second_groups.trailing_zeros() & !15;
@@ -236,8 +242,11 @@ impl Pass<'_> {
             second_groups &= second_groups - 1;
             // Text has no control characters but tabs and line ends.
             let is_text = |byte: &u8| *byte >= 0x20 || matches!(byte, b'\t' | b'\n' | b'\r');
-            let plain =
-                (control >> place) as u16 == 0 || self.bytes.get(from..from + 16).is_some_and(|group| group.iter().all(is_text));
+            // And no list has a letter of Greek, Cyrillic, Hebrew or Arabic.
+            let is_foreign = |byte: &u8| matches!(byte, 0xce..=0xdf);
+            let group = || self.bytes.get(from..from + 16).unwrap_or(&[]);
+            let plain = (current.control >> place) as u16 == 0 || group().iter().all(is_text);
+            let plain = plain && ((current.high >> place) as u16 == 0 || !group().iter().any(is_foreign));
             if from >= self.seed_end && plain {
                 self.seed_end = seed::probe(self.bytes, from, self.hits);
             }

@@ -75,14 +75,14 @@ pub fn at(bytes: &[u8], colon: usize, mode: Mode, hits: &mut Vec<Hit>) {
 
 /// The longest known scheme that ends at the colon: letters before it may belong to an escape or to the text before.
 fn scheme_start(bytes: &[u8], colon: usize) -> Option<usize> {
-    let fits = |scheme: &&str| {
+    let fits = |scheme: &&'static str| {
         let start = colon.checked_sub(scheme.len())?;
         let before = start.checked_sub(1).and_then(|before| bytes.get(before));
         let escaped = start >= 2 && bytes.get(start - 2) == Some(&b'\\') && matches!(before, Some(b'n' | b'r' | b't'));
         let border = escaped || !before.is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+'));
         (border && bytes.get(start..colon)?.eq_ignore_ascii_case(scheme.as_bytes())).then_some(start)
     };
-    SCHEMES.iter().filter_map(|scheme| fits(scheme)).min()
+    SCHEMES.iter().filter_map(fits).min()
 }
 
 /// The host of what stands behind `://`, if it is one.
