@@ -55,7 +55,17 @@ mod tests {
         for threads in [1, 2, 7] {
             let mut seen = Vec::new();
             let work = |_: &mut (), job: &u64| Ok(job * 2);
-            ordered(threads, &jobs, || Ok(()), work, |_, result| Ok(seen.push(result))).unwrap();
+            ordered(
+                threads,
+                &jobs,
+                || Ok(()),
+                work,
+                |_, result| {
+                    seen.push(result);
+                    Ok(())
+                },
+            )
+            .unwrap();
             assert_eq!(seen, jobs.iter().map(|job| job * 2).collect::<Vec<_>>());
         }
     }
@@ -65,7 +75,16 @@ mod tests {
         let jobs: Vec<u64> = (0..1000).collect();
         let work = |_: &mut (), job: &u64| if *job == 500 { Err(Error::Incomplete("500".into())) } else { Ok(()) };
         let mut seen = 0;
-        let result = ordered(2, &jobs, || Ok(()), work, |_, ()| Ok(seen += 1));
+        let result = ordered(
+            2,
+            &jobs,
+            || Ok(()),
+            work,
+            |_, ()| {
+                seen += 1;
+                Ok(())
+            },
+        );
         assert!(matches!(result, Err(Error::Incomplete(_))));
         assert_eq!(seen, 500);
         let result = ordered(2, &jobs, || Err::<(), _>(Error::Incomplete("start".into())), |_, _| Ok(()), |_, ()| Ok(()));

@@ -47,7 +47,7 @@ pub fn fold_all(work: &Work<'_>) -> Result<(), Error> {
                range_offset, range_length FROM main.place ORDER BY kind, item, what, id";
     let mut statement = work.connection.prepare(sql).map_err(|source| work.error(source))?;
     let mut rows = statement.query([]).map_err(|source| work.error(source))?;
-    let mut group: Option<(u8, [u8; 16], [u8; 16])> = None;
+    let mut group: Option<Group> = None;
     let mut places = Vec::new();
     while let Some(row) = rows.next().map_err(|source| work.error(source))? {
         let (key, place) = read(row).map_err(|source| work.error(source))?;
@@ -64,7 +64,10 @@ pub fn fold_all(work: &Work<'_>) -> Result<(), Error> {
     }
 }
 
-fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<((u8, [u8; 16], [u8; 16]), Place)> {
+/// Kind, item and thing: what is folded together.
+type Group = (u8, [u8; 16], [u8; 16]);
+
+fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<(Group, Place)> {
     let table: Option<String> = row.get(10)?;
     let row_id: Option<i64> = row.get(11)?;
     let (offset, length): (Option<i64>, Option<i64>) = (row.get(12)?, row.get(13)?);

@@ -59,7 +59,7 @@ impl Scratch {
         connection.pragma_update(None, "synchronous", "OFF")?;
         connection.pragma_update(None, "cache_size", -16_384)?;
         connection.execute("ATTACH ?1 AS store", [self.store.to_string_lossy()])?;
-        connection.pragma_update(Some("store".into()), "cache_size", -16_384)?;
+        connection.pragma_update(Some("store"), "cache_size", -16_384)?;
         connection.set_prepared_statement_cache_capacity(32);
         Ok(connection)
     }

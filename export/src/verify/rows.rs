@@ -102,7 +102,7 @@ fn read_tiles(connection: &Connection) -> rusqlite::Result<Tiles> {
         if seq != expected {
             tiles.odd.push((seq, "does not follow the tile before it"));
         }
-        if tiles.leaves.len() % TILE_LEAVES != 0 {
+        if !tiles.leaves.len().is_multiple_of(TILE_LEAVES) {
             tiles.odd.push((seq, "follows a tile that is not full"));
         }
         if hashes.is_empty() || hashes.len() % 32 != 0 || hashes.len() > TILE_LEAVES * 32 {
