@@ -3,7 +3,7 @@
 use super::{Hit, url};
 use crate::observable::{ObservableKind, Validity};
 
-/// What stands between the beginning of a URI and its address. BIP-21, EIP-681, SEP-7, CIP-13, TEP-? `ton://transfer`, and the schemes
+/// What stands between the beginning of a URI and its address. BIP-21, EIP-681, SEP-7, CIP-13, `ton://transfer` of TON wallets, and the schemes
 /// that wallets of the other chains register.
 const SCHEMES: &[&str] = &[
     "bitcoin:",
