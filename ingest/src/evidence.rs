@@ -52,9 +52,15 @@ pub fn facts_in(folder: &Dir, name: &Path) -> io::Result<Facts> {
     statx(folder, name, AtFlags::SYMLINK_NOFOLLOW)
 }
 
-/// Where a link in an open folder points.
-pub fn link_target(folder: &Dir, name: &Path) -> io::Result<Vec<u8>> {
-    Ok(rustix::fs::readlinkat(folder, name, Vec::new())?.into_bytes())
+/// Where a link in an open folder points; `None` where asking would set the link's access time: unlike for files and folders, the
+/// kernel has no way to leave that alone but a mount that is read-only or `noatime`.
+pub fn link_target(folder: &Dir, name: &Path) -> io::Result<Option<Vec<u8>>> {
+    use rustix::fs::StatVfsMountFlags;
+    let mount = rustix::fs::fstatvfs(folder)?.f_flag;
+    if !mount.intersects(StatVfsMountFlags::RDONLY | StatVfsMountFlags::NOATIME) {
+        return Ok(None);
+    }
+    Ok(Some(rustix::fs::readlinkat(folder, name, Vec::new())?.into_bytes()))
 }
 
 /// The facts of an entry, of a link itself rather than its target.

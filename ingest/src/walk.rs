@@ -62,7 +62,7 @@ impl Listing {
             };
             let link = facts.kind == Some(FileKind::Symlink);
             // The link itself is recorded even where its target cannot be read.
-            let target = link.then(|| evidence::link_target(&opened, Path::new(name)).ok()).flatten();
+            let target = link.then(|| evidence::link_target(&opened, Path::new(name))).transpose().unwrap_or(None).flatten();
             let entry = entry(path, &facts, target);
             if entry.kind.is_some() { self.entries.push(entry) } else { self.directories.push(entry) }
         }

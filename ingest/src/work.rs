@@ -204,7 +204,9 @@ impl<'a> Worker<'a> {
         let mut item = self.begin(place, entry);
         if entry.kind != Some(FileKind::File) {
             item.status = ItemStatus::Skipped;
-            item.reason = Some(item.file_kind.name().to_owned());
+            let unread = entry.kind == Some(FileKind::Symlink) && entry.link_target.is_none();
+            let words = if unread { "; target not read: on this mount that would set its access time" } else { "" };
+            item.reason = Some(format!("{}{words}", item.file_kind.name()));
             return self.end(item).map(|()| None);
         }
         let path = self.exhibited.root.join(Path::new(OsStr::from_bytes(&entry.path)));
