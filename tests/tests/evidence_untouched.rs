@@ -25,7 +25,6 @@ const CHANGING: &[&str] = &[
     "truncate",
     "chmod",
     "fchmodat",
-    "fchmodat2",
     "chown",
     "lchown",
     "fchownat",

@@ -154,6 +154,7 @@ fn architecture_names_a_test_for_every_invariant() {
     assert!(text.lines().count() <= 150, "ARCHITECTURE.md is longer than 150 lines");
     let mut all = Vec::new();
     rust_files(&tests::root().join("tests"), &mut all);
+    rust_files(&tests::root().join("normalize/tests"), &mut all);
     all.extend(sources());
     let code: String = all.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
     let mut rows = 0;
