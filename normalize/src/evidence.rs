@@ -131,5 +131,10 @@ pub fn records(bodies: &[Body]) -> Vec<&Record> {
 
 /// Codes and details of the problems among bodies.
 pub fn problems(bodies: &[Body]) -> Vec<(&'static str, &str)> {
-    bodies.iter().filter_map(|body| if let Body::Problem(problem) = body { Some((problem.code.name(), problem.detail.as_str())) } else { None }).collect()
+    bodies
+        .iter()
+        .filter_map(
+            |body| if let Body::Problem(problem) = body { Some((problem.code.name(), problem.detail.as_str())) } else { None },
+        )
+        .collect()
 }

@@ -19,7 +19,7 @@ pub fn row(folder: &Path, table: &str, row_id: i64) -> rusqlite::Result<Vec<(Str
     evidence.confine([&table].into_iter())?;
     let sql = format!("SELECT * FROM \"{}\" WHERE rowid = ?1", table.replace('"', "\"\""));
     let mut statement = evidence.connection.prepare(&sql)?;
-    let names: Vec<String> = statement.column_names().into_iter().map(escape).collect();
+    let names: Vec<String> = statement.column_names().map(escape).collect();
     statement.query_row([row_id], |row| {
         let values = (0..names.len()).map(|at| row.get_ref(at).map(literal));
         names.iter().cloned().zip(values).map(|(name, value)| Ok((name, value?))).collect()

@@ -20,7 +20,8 @@ fn message(exhibit: Id, row_id: u64) -> Body {
     let locator = Locator::Row { table: "message".into(), row_id: row_id as i64 };
     let provenance = Provenance { exhibit, item: Id([3; 16]), locator, state: State::Live, definition: Id([4; 16]) };
     // Text that compresses as chats do: words, and a number that differs.
-    let text = format!("send it to the same wallet as yesterday, number {row_id}, and tell {} when it is there", row_id * 7919 % 9973);
+    let text =
+        format!("send it to the same wallet as yesterday, number {row_id}, and tell {} when it is there", row_id * 7919 % 9973);
     let sender = format!("{}@s.whatsapp.net", 855_000_000_000 + row_id * 104_729 % 1_000_000);
     Body::Record(Record::Message(Box::new(Message {
         provenance,
@@ -49,7 +50,8 @@ fn main() {
     let records: u64 = std::env::args().nth(1).map_or(1_000_000, |text| text.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let broker = tests::broker::Broker::start(folder.path());
-    let mut settings = Kafka { brokers: broker.address.clone(), group: format!("speed-{}", std::process::id()), ..Kafka::default() };
+    let mut settings =
+        Kafka { brokers: broker.address.clone(), group: format!("speed-{}", std::process::id()), ..Kafka::default() };
     for topic in [&mut settings.items, &mut settings.records, &mut settings.problems] {
         topic.name = format!("{}-{}", topic.name, std::process::id());
     }

@@ -33,7 +33,7 @@ const STACK_OVERFLOW: &[u8] = b"has overflowed its stack";
 impl Death {
     /// Whether somebody outside may have ended the child: a service manager that stops everything, the kernel out of memory, a
     /// crash test. That says nothing of the unit. (A hostile parser can signal itself, so the supervisor counts these too.)
-    pub fn from_outside(&self) -> bool {
+    pub fn is_from_outside(&self) -> bool {
         let Death::Ended { status, .. } = self else { return false };
         matches!(status.signal(), Some(libc::SIGTERM | libc::SIGINT | libc::SIGHUP | libc::SIGQUIT | libc::SIGKILL))
     }
@@ -101,9 +101,9 @@ mod tests {
 
     #[test]
     fn a_signal_from_outside_is_told_from_a_death() {
-        let ended = |raw| Death::Ended { status: ExitStatus::from_raw(raw), said: Vec::new() }.from_outside();
+        let ended = |raw| Death::Ended { status: ExitStatus::from_raw(raw), said: Vec::new() }.is_from_outside();
         assert!(ended(libc::SIGTERM) && ended(libc::SIGKILL) && ended(libc::SIGINT));
-        assert!(!ended(libc::SIGSEGV) && !ended(libc::SIGABRT) && !ended(EXIT_PANIC << 8) && !Death::Late.from_outside());
+        assert!(!ended(libc::SIGSEGV) && !ended(libc::SIGABRT) && !ended(EXIT_PANIC << 8) && !Death::Late.is_from_outside());
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl<'a> Supervisor<'a> {
             let death = process.bury(loss)?;
             self.spool.clear().map_err(super::Error::Scratch)?;
             tracing::debug!(item = %unit.primary.item.id, attempts, outside, ?death, "a parser child was lost");
-            if death.from_outside() && outside < OUTSIDE {
+            if death.is_from_outside() && outside < OUTSIDE {
                 outside += 1;
             } else {
                 attempts += 1;
