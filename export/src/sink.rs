@@ -421,6 +421,3 @@ fn lock(path: &Path) -> Result<File, Error> {
         Err(errno) => Err(Error::Io { path, source: errno.into() }),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -401,7 +401,7 @@ fn a_sealed_bundle_holds_for_us_and_for_a_stranger() {
     let report = export::verify(&sealed.path).unwrap();
     assert!(report.holds(), "{report}");
     assert_eq!((report.root, report.content_root, report.rows), (sealed.root, sealed.content_root, sealed.rows));
-    let line = &python(&[sealed.path.clone()])[0];
+    let line = &python(std::slice::from_ref(&sealed.path))[0];
     assert_eq!(*line, format!("holds, {} rows, signed by {}", sealed.rows, bench.key.fingerprint()));
     for table in schema::tables().iter().filter(|table| table.name != "custody") {
         assert!(one::<i64>(&sealed.path, &format!("SELECT count(*) FROM {}", table.name)) > 0, "{}", table.name);

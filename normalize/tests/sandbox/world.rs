@@ -155,7 +155,7 @@ impl Outcome {
 
     pub fn problems(&self) -> Vec<(Code, &str)> {
         let problem = |body| match body {
-            &Body::Problem(ref problem) => Some((problem.code, problem.detail.as_str())),
+            Body::Problem(problem) => Some((problem.code, problem.detail.as_str())),
             _ => None,
         };
         self.bodies.iter().filter_map(problem).collect()
