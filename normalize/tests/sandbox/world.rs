@@ -154,11 +154,11 @@ impl Outcome {
     }
 
     pub fn problems(&self) -> Vec<(Code, &str)> {
-        let problem = |body| match body {
+        let problems = self.bodies.iter().filter_map(|body| match body {
             Body::Problem(problem) => Some((problem.code, problem.detail.as_str())),
             _ => None,
-        };
-        self.bodies.iter().filter_map(problem).collect()
+        });
+        problems.collect()
     }
 
     /// The rule of completeness: an item announces what is there of it.
