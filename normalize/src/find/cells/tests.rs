@@ -108,6 +108,7 @@ fn address(number: usize) -> String {
 fn database(setup: &[&str], fill: impl FnOnce(&rusqlite::Connection)) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");
+    #[allow(clippy::disallowed_methods, reason = "made here, no evidence yet")]
     let connection = rusqlite::Connection::open(&path).unwrap();
     for statement in setup {
         connection.execute_batch(statement).unwrap();
