@@ -181,15 +181,24 @@ pub fn kafka(trials: &Trials, count: u32, report: &mut Report) {
 pub struct Fleet<'a> {
     trials: &'a Trials,
     folder: PathBuf,
+    settings: config::Settings,
     workers: BTreeMap<&'static str, Child>,
+    doubles: Vec<Child>,
 }
 
 /// The workers of a fleet.
 const WORKERS: [&str; 3] = ["haul-ingest", "haul-normalize", "haul-export"];
 
 impl<'a> Fleet<'a> {
-    /// Writes the settings, creates the topics and starts the workers.
+    /// Prepares and launches.
     pub fn start(trials: &'a Trials, folder: &Path, broker: &str, trial: u32, partitions: i32, workers: usize) -> Fleet<'a> {
+        let mut fleet = Fleet::prepare(trials, folder, broker, trial, partitions, workers);
+        fleet.launch();
+        fleet
+    }
+
+    /// Writes the settings and creates the topics; no worker runs yet.
+    pub fn prepare(trials: &'a Trials, folder: &Path, broker: &str, trial: u32, partitions: i32, workers: usize) -> Fleet<'a> {
         fs::create_dir_all(folder).unwrap();
         let mut settings = config::Settings { workers, ..config::Settings::default() };
         settings.stage.url = folder.join("stage").to_str().unwrap().to_owned();
@@ -205,9 +214,24 @@ impl<'a> Fleet<'a> {
         let config = folder.join("pipeline.toml");
         fs::write(&config, toml::to_string(&settings).unwrap()).unwrap();
         expect_code(Command::new(binary("haul")).arg("topics").arg("--config").arg(&config), 0);
-        let mut fleet = Fleet { trials, folder: folder.to_owned(), workers: BTreeMap::new() };
-        WORKERS.iter().for_each(|worker| fleet.spawn(worker));
-        fleet
+        Fleet { trials, folder: folder.to_owned(), settings, workers: BTreeMap::new(), doubles: Vec::new() }
+    }
+
+    /// Starts the workers.
+    pub fn launch(&mut self) {
+        WORKERS.iter().for_each(|worker| self.spawn(worker));
+    }
+
+    /// Starts a second ingest worker on the same exhibit: everything is delivered twice, interleaved.
+    pub fn double_ingest(&mut self) {
+        self.spawn("haul-ingest");
+        let double = self.workers.remove("haul-ingest").unwrap();
+        self.doubles.push(double);
+    }
+
+    /// The fleet's settings.
+    pub fn settings(&self) -> &config::Settings {
+        &self.settings
     }
 
     fn spawn(&mut self, worker: &'static str) {
@@ -283,7 +307,7 @@ impl<'a> Fleet<'a> {
 
 impl Drop for Fleet<'_> {
     fn drop(&mut self) {
-        for worker in self.workers.values_mut() {
+        for worker in self.workers.values_mut().chain(&mut self.doubles) {
             if worker.try_wait().unwrap().is_none() {
                 kill(worker.id());
                 worker.wait().unwrap();
