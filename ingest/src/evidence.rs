@@ -5,8 +5,11 @@ use model::FileKind;
 use model::item::{FileTime, FileTimes};
 use nix::dir::Dir;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxFlags};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -28,19 +31,58 @@ pub struct Facts {
 
 /// Opens a file of the evidence for reading.
 pub fn open(path: &Path) -> io::Result<File> {
+    open_at(rustix::fs::CWD, path)
+}
+
+fn open_at(folder: impl AsFd + Copy, path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-    match rustix::fs::open(path, flags | OFlags::NOATIME, Mode::empty()) {
+    match rustix::fs::openat(folder, path, flags | OFlags::NOATIME, Mode::empty()) {
         // Only the owner and root may leave the access time alone.
-        Err(rustix::io::Errno::PERM) => Ok(rustix::fs::open(path, flags, Mode::empty())?.into()),
+        Err(rustix::io::Errno::PERM) => Ok(rustix::fs::openat(folder, path, flags, Mode::empty())?.into()),
         other => Ok(other?.into()),
     }
 }
 
+/// Longest path that the kernel takes in one call, with room for its last byte.
+const PATH_BYTES_MAX: usize = 4000;
+
+/// Opens a file below a folder of the evidence, however long its path.
+pub fn open_below(root: &Path, path: &[u8]) -> io::Result<File> {
+    let (folder, rest) = reach(root, path)?;
+    match folder {
+        None => open(&root.join(OsStr::from_bytes(rest))),
+        Some(folder) => open_at(&folder, Path::new(OsStr::from_bytes(rest))),
+    }
+}
+
+/// Goes down a path that is too long for one call: the folder reached (`None` for the root) and what is left of the path.
+fn reach<'a>(root: &Path, mut path: &'a [u8]) -> io::Result<(Option<OwnedFd>, &'a [u8])> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let most = PATH_BYTES_MAX.saturating_sub(root.as_os_str().len()).max(256);
+    let mut reached: Option<OwnedFd> = None;
+    while path.len() > most {
+        let cut = path[..most].iter().rposition(|byte| *byte == b'/').ok_or(rustix::io::Errno::NAMETOOLONG)?;
+        let step = Path::new(OsStr::from_bytes(&path[..cut]));
+        let next = match &reached {
+            None => rustix::fs::open(root.join(step), flags, Mode::empty())?,
+            Some(folder) => rustix::fs::openat(folder, step, flags, Mode::empty())?,
+        };
+        reached = Some(next);
+        path = &path[cut + 1..];
+    }
+    Ok((reached, path))
+}
+
 /// Opens a folder of the evidence for listing; its access time stays where the kernel allows that.
-pub fn open_directory(path: &Path) -> io::Result<Dir> {
+pub fn open_directory(root: &Path, path: &[u8]) -> io::Result<Dir> {
     use nix::fcntl::OFlag;
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-    let open = |flags| Dir::open(path, flags, nix::sys::stat::Mode::empty());
+    let (folder, rest) = reach(root, path)?;
+    let rest = OsStr::from_bytes(rest);
+    let open = |flags| match &folder {
+        None => Dir::open(&root.join(rest), flags, nix::sys::stat::Mode::empty()),
+        Some(folder) => Dir::openat(folder, rest, flags, nix::sys::stat::Mode::empty()),
+    };
     match open(flags | OFlag::O_NOATIME) {
         Err(nix::errno::Errno::EPERM) => Ok(open(flags)?),
         other => Ok(other?),
@@ -116,9 +158,13 @@ pub enum Source {
 }
 
 impl Source {
-    /// A source over an open file.
+    /// A source over an open file; an error if it is something else (a pipe put where a file was listed, say).
     pub fn file(file: File) -> io::Result<Source> {
-        let size = file.metadata()?.len();
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        let size = metadata.len();
         Ok(Source::File(Arc::new(file), size))
     }
 
@@ -135,6 +181,19 @@ impl Source {
         match self {
             Source::File(file, size) => file.metadata().map_or(*size, |meta| std::os::unix::fs::MetadataExt::blocks(&meta) * 512),
             Source::Memory(bytes) => bytes.len() as u64,
+        }
+    }
+
+    /// The first stretch of stored bytes at or after `from`, up to the next hole; `None` behind the last.
+    pub fn extent(&self, from: u64) -> io::Result<Option<(u64, u64)>> {
+        use rustix::fs::SeekFrom::{Data, Hole};
+        match self {
+            Source::Memory(bytes) => Ok((from < bytes.len() as u64).then_some((from, bytes.len() as u64))),
+            Source::File(file, _) => match rustix::fs::seek(file, Data(from)) {
+                Ok(start) => Ok(Some((start, rustix::fs::seek(file, Hole(start))?))),
+                Err(rustix::io::Errno::NXIO) => Ok(None),
+                Err(error) => Err(error.into()),
+            },
         }
     }
 

@@ -10,6 +10,7 @@
 //! **Limits.** Memory: the listing (some 200 bytes an entry) and a few buffers a thread; an archive inside an archive is held in
 //! memory up to 8 MiB, else in a nameless temporary file. Archives: the caps of `[ingest]` in the settings.
 
+mod budget;
 mod error;
 pub mod evidence;
 mod hash;
@@ -28,12 +29,12 @@ pub use error::Error;
 pub use reopen::{Step, reopen};
 
 use config::Settings;
-use model::{Body, Exhibit, ExhibitEnd, Id, Item, Problem};
+use model::{Body, Code, Exhibit, ExhibitEnd, Id, Item, Problem};
 use open::Entry;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use stream::{Publish, stage::Stage};
 use tasks::{Place, Task, Tasks, cut, groups};
 use tell::Teller;
@@ -85,6 +86,8 @@ pub(crate) struct Exhibited<'a> {
     tasks: Tasks,
     items: AtomicU64,
     directories: AtomicU64,
+    /// Set where the exhibit's own container could not be read to its end.
+    incomplete: AtomicBool,
     /// Of an exhibit that is one file: container name, SHA-256 and size.
     root_item: Mutex<Option<(String, Option<String>, u64)>>,
 }
@@ -115,10 +118,9 @@ fn open_exhibit<'a>(
         let root = job.evidence.parent().map(PathBuf::from).unwrap_or_default();
         (root, walk::Listing { entries, directories: Vec::new(), problems: Vec::new() })
     } else {
-        std::fs::read_dir(&job.evidence).map_err(failed)?;
+        evidence::open_directory(&job.evidence, b"").map_err(failed)?;
         (job.evidence.clone(), walk::walk(&job.evidence, exhibit))
     };
-    let budget = Arc::new(AtomicU64::new(settings.ingest.cap_bytes));
     Ok(Exhibited {
         exhibit,
         settings,
@@ -131,10 +133,11 @@ fn open_exhibit<'a>(
         entries: listing.entries,
         directories_listed: listing.directories,
         problems: listing.problems,
-        place: Place { parent: None, prefix: Vec::new(), depth: 0, budget },
+        place: Place { parent: None, prefix: Vec::new(), depth: 0 },
         tasks: Tasks::default(),
         items: AtomicU64::new(0),
         directories: AtomicU64::new(0),
+        incomplete: AtomicBool::new(false),
         root_item: Mutex::new(None),
     })
 }
@@ -198,7 +201,7 @@ impl Exhibited<'_> {
             items: self.items.load(Relaxed),
             directories: self.directories.load(Relaxed),
             problems: self.problems.len() as u64,
-            complete: self.problems.is_empty(),
+            complete: !self.incomplete.load(Relaxed) && !self.problems.iter().any(|problem| problem.code == Code::Unreadable),
         };
         let mut teller = Teller::new(self.exhibit, self.out);
         teller.tell(&Body::Exhibit(exhibit))?;

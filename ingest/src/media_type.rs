@@ -42,6 +42,11 @@ pub fn is_sqlite(media_type: Option<&str>) -> bool {
     media_type.is_some_and(|name| [SQLITE_DATABASE, SQLITE_WAL, SQLITE_JOURNAL].contains(&name))
 }
 
+/// Whether the type is one that stands beside a database.
+pub fn is_companion(media_type: Option<&str>) -> bool {
+    is_sqlite(media_type) && media_type != Some(SQLITE_DATABASE)
+}
+
 fn text_type(head: &[u8]) -> &'static str {
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
     match text.first() {

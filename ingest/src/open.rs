@@ -39,7 +39,7 @@ pub struct Entry {
 }
 
 /// What went wrong with a container or an entry.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Trouble {
     /// The problem's code.
     pub code: Code,
@@ -55,6 +55,9 @@ impl Trouble {
 
     /// What an error while reading from a container means.
     pub fn of(error: &io::Error) -> Trouble {
+        if let Some(damage) = error.get_ref().and_then(|inner| inner.downcast_ref::<Damage>()) {
+            return Trouble::new(damage.code, damage.detail.clone());
+        }
         let text = model::text::escape(&error.to_string());
         let code = match error.kind() {
             io::ErrorKind::UnexpectedEof => Code::Truncated,
@@ -63,6 +66,35 @@ impl Trouble {
         };
         Trouble::new(code, text)
     }
+}
+
+/// Damage that a reader of ours found in what passes through it, as an I/O error carries it.
+#[derive(Debug, thiserror::Error)]
+#[error("{detail}")]
+pub struct Damage {
+    code: Code,
+    detail: String,
+}
+
+impl Damage {
+    /// The I/O error for some damage.
+    pub fn error(code: Code, detail: &str) -> io::Error {
+        io::Error::new(io::ErrorKind::InvalidData, Damage { code, detail: detail.to_owned() })
+    }
+}
+
+/// A reader of somebody else's making over hostile bytes: should it panic, its entry is damaged and nothing else.
+pub struct Guarded<R>(pub R);
+
+impl<R: Read> Read for Guarded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        guard(|| self.0.read(buffer)).unwrap_or_else(|| Err(Damage::error(Code::ContainerDamaged, "decoder gave up")))
+    }
+}
+
+/// Runs a foreign decoder; `None` if it panics. Its state is not used again: whoever reads stops at the first error.
+pub fn guard<T>(run: impl FnOnce() -> T) -> Option<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).ok()
 }
 
 /// Takes entries one after the other; returns an error to stop.
@@ -75,6 +107,16 @@ pub trait Container: Send + Sync {
 
     /// The directory, for containers that have one; others are visited from their first byte to their last.
     fn list(&self) -> Option<&[Entry]>;
+
+    /// How many entries the container says it has, directories among them, where it says so.
+    fn told(&self) -> Option<u64> {
+        None
+    }
+
+    /// What speaks against an entry of the list though it can be read.
+    fn notes(&self, _index: usize) -> Vec<Trouble> {
+        Vec::new()
+    }
 
     /// Troubles met while listing.
     fn troubles(&self) -> &[Trouble];
@@ -109,26 +151,32 @@ pub fn is_container(head: &[u8]) -> bool {
 /// Opens a container.
 pub fn open(head: &[u8], source: &Source, settings: &Settings, passwords: &[String]) -> Result<Box<dyn Container>, Trouble> {
     match FORMATS.iter().find(|format| (format.recognize)(head)) {
-        Some(format) => (format.open)(source, settings, passwords),
+        Some(format) => guard(|| (format.open)(source, settings, passwords))
+            .unwrap_or_else(|| Err(Trouble::new(Code::ContainerDamaged, "decoder gave up"))),
         None => Err(Trouble::new(Code::Unsupported, "no container")),
     }
 }
 
-/// Gives entries of one path their ordinals.
+/// Gives the entries of a list that share a path their ordinals.
+fn give_ordinals(entries: &mut [Entry]) {
+    let mut order: Vec<u32> = (0u32..).take(entries.len()).collect();
+    order.sort_by(|a, b| entries[*a as usize].path.cmp(&entries[*b as usize].path));
+    for pair in order.windows(2) {
+        let (before, after) = (pair[0] as usize, pair[1] as usize);
+        if entries[before].path == entries[after].path {
+            entries[after].ordinal = entries[before].ordinal + 1;
+        }
+    }
+}
+
+/// Gives entries that come one after the other their ordinals; a path takes 20 bytes, however long it is.
 #[derive(Default)]
-struct Ordinals(std::collections::HashMap<Vec<u8>, u32>);
+struct Ordinals(std::collections::HashMap<model::Id, u32>);
 
 impl Ordinals {
     fn next(&mut self, path: &[u8]) -> u32 {
-        match self.0.get_mut(path) {
-            Some(count) => {
-                *count += 1;
-                *count
-            }
-            None => {
-                self.0.insert(path.to_vec(), 0);
-                0
-            }
-        }
+        let count = self.0.entry(model::Id::derive("path", &[path])).or_insert(0);
+        *count += 1;
+        *count - 1
     }
 }

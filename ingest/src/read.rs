@@ -1,20 +1,19 @@
 //! Reads an item once: hash, scan and stage while the bytes pass.
 
 use crate::Error;
+use crate::evidence::Source;
 use crate::hash::Hashes;
 use crate::media_type;
 use crate::open::Trouble;
 use config::Settings;
 use model::observable::Finder;
 use model::recognize::{Find, Found, Mode, StreamScan};
-use model::{Body, Code, Digest, Id, Item, Secret, Sighting};
-use std::io::{self, Read};
+use model::{Body, Digest, Id, Item, Secret, Sighting};
+use std::io::{self, Read, Seek, SeekFrom};
 use stream::stage::{Stage, Upload};
 
 /// Content up to this size is staged in one piece.
 const SMALL_BYTES: usize = 1 << 20;
-/// What a ratio cap always lets through.
-const RATIO_FLOOR_BYTES: u64 = 1 << 20;
 
 /// What one reading gave.
 pub struct Reading {
@@ -28,29 +27,6 @@ pub struct Reading {
     pub trouble: Option<Trouble>,
 }
 
-/// How far an entry of a container may grow.
-#[derive(Clone, Copy, Debug)]
-pub struct Cap {
-    /// Bytes.
-    pub bytes: u64,
-    /// The code of the cap that would stop it.
-    pub code: Code,
-}
-
-impl Cap {
-    /// The tightest of the configured caps for an entry of that compressed size, with so many bytes left for its container.
-    pub fn of(settings: &Settings, packed: Option<u64>, left: u64) -> Cap {
-        let ratio = packed.map(|packed| packed.saturating_mul(settings.ingest.cap_ratio).max(RATIO_FLOOR_BYTES));
-        let caps = [
-            (Code::CapBytes, settings.ingest.cap_entry_bytes),
-            (Code::CapBytes, left),
-            (Code::CapRatio, ratio.unwrap_or(u64::MAX)),
-        ];
-        let (code, bytes) = caps.into_iter().min_by_key(|(_, bytes)| *bytes).unwrap_or((Code::CapBytes, left));
-        Cap { bytes, code }
-    }
-}
-
 /// A reader that stops at a cap.
 pub struct Capped<'a> {
     inner: &'a mut dyn Read,
@@ -61,8 +37,8 @@ pub struct Capped<'a> {
 
 impl<'a> Capped<'a> {
     /// Caps a reader.
-    pub fn new(inner: &'a mut dyn Read, cap: Cap) -> Capped<'a> {
-        Capped { inner, left: cap.bytes, stopped: false }
+    pub fn new(inner: &'a mut dyn Read, cap_bytes: u64) -> Capped<'a> {
+        Capped { inner, left: cap_bytes, stopped: false }
     }
 }
 
@@ -191,6 +167,42 @@ fn wanted(item: &Item, settings: &Settings) -> bool {
     let Some(media_type) = item.media_type.as_deref() else { return false };
     let large = media_type == media_type::TEXT && item.size_bytes > settings.ingest.stage_text_cap_bytes;
     !large && settings.ingest.stage_types.iter().any(|wanted| wanted == media_type)
+}
+
+/// Scans what is stored of a file with holes, without hashing it; the trouble that ended it early.
+pub fn scan_extents(
+    item: &Item,
+    source: &Source,
+    buffer: &mut [u8],
+    found: &mut dyn FnMut(Body) -> Result<(), Error>,
+) -> Result<Option<Trouble>, Error> {
+    let (mut finds, mut from) = (Vec::new(), 0);
+    loop {
+        let (start, end) = match source.extent(from) {
+            Ok(Some(extent)) => extent,
+            Ok(None) => return Ok(None),
+            Err(error) => return Ok(Some(Trouble::of(&error))),
+        };
+        let mut scan = StreamScan::new(Mode::All);
+        let mut reader = source.reader();
+        reader.seek(SeekFrom::Start(start)).map_err(Error::Temporary)?;
+        let mut reader = reader.take(end - start);
+        let mut shifted = |find: Find| finds.push(Find { offset: find.offset.saturating_add(start), ..find });
+        let trouble = loop {
+            match reader.read(buffer) {
+                Ok(0) => break None,
+                Ok(count) => scan.push(&buffer[..count], &mut shifted),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break Some(Trouble::of(&error)),
+            }
+        };
+        scan.finish(&mut shifted);
+        tell(item, &mut finds, found)?;
+        if trouble.is_some() {
+            return Ok(trouble);
+        }
+        from = end;
+    }
 }
 
 fn tell(item: &Item, finds: &mut Vec<Find>, found: &mut dyn FnMut(Body) -> Result<(), Error>) -> Result<(), Error> {

@@ -1,9 +1,9 @@
 //! The work of an exhibit, shared by threads.
 
+use crate::budget::Shares;
 use crate::open::{Container, Entry};
 use model::Id;
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// Entries in one task: few enough to share work evenly.
@@ -19,8 +19,6 @@ pub struct Place {
     pub prefix: Vec<u8>,
     /// How many containers are around it.
     pub depth: u32,
-    /// Bytes that may still come out of the outermost container.
-    pub budget: Arc<AtomicU64>,
 }
 
 impl Place {
@@ -95,8 +93,8 @@ pub fn cut(entries: &[Entry], groups: Vec<Group>) -> Vec<Vec<Group>> {
 pub enum Task {
     /// Files of the exhibit's folder.
     Disk(Vec<Group>),
-    /// Entries of a container.
-    Members(Arc<dyn Container>, Arc<Place>, Vec<Group>),
+    /// Entries of a container, each with its share of the bytes that may come out.
+    Members(Arc<dyn Container>, Arc<Place>, Arc<Shares>, Vec<Group>),
 }
 
 /// Tasks waiting, and how many are being done: the end is when both are none.
@@ -123,7 +121,7 @@ impl Tasks {
     }
 
     /// The next task; `None` when there is none and no running task can add one, or a thread has stopped with an error.
-    pub fn next(&self) -> Option<Task> {
+    pub fn next(&self) -> Option<(Task, Running<'_>)> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if state.stopped {
@@ -131,7 +129,7 @@ impl Tasks {
             }
             if let Some(task) = state.waiting.pop_front() {
                 state.active += 1;
-                return Some(task);
+                return Some((task, Running { tasks: self, failed: false }));
             }
             if state.active == 0 {
                 return None;
@@ -139,23 +137,32 @@ impl Tasks {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
+}
 
-    /// A task has ended; after an error everybody stops.
-    pub fn done(&self, failed: bool) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+/// A task that is being done. Its end wakes those who wait for the last one, also when the thread panics.
+pub struct Running<'a> {
+    tasks: &'a Tasks,
+    /// Whether it ended with an error: then everybody stops.
+    pub failed: bool,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let mut state = self.tasks.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.active -= 1;
-        state.stopped |= failed;
-        self.changed.notify_all();
+        state.stopped |= self.failed || std::thread::panicking();
+        self.tasks.changed.notify_all();
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use model::FileKind;
     use model::item::FileTimes;
 
-    fn entry(path: &str) -> Entry {
+    /// An entry of one byte.
+    pub fn entry(path: &str) -> Entry {
         Entry {
             path: path.into(),
             ordinal: 0,
@@ -183,11 +190,22 @@ mod tests {
     fn the_queue_ends_when_nothing_waits_and_nobody_works() {
         let tasks = Tasks::default();
         tasks.add([Task::Disk(Vec::new())].into_iter());
-        assert!(tasks.next().is_some());
+        let (_, first) = tasks.next().unwrap();
         tasks.add([Task::Disk(Vec::new())].into_iter());
-        tasks.done(false);
-        assert!(tasks.next().is_some());
-        tasks.done(false);
+        drop(first);
+        drop(tasks.next().unwrap());
+        assert!(tasks.next().is_none());
+    }
+
+    #[test]
+    fn a_thread_that_panics_stops_the_others() {
+        let tasks = Tasks::default();
+        tasks.add([Task::Disk(Vec::new()), Task::Disk(Vec::new())].into_iter());
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _running = tasks.next().unwrap();
+            std::panic::resume_unwind(Box::new(()));
+        }));
+        assert!(panicked.is_err());
         assert!(tasks.next().is_none());
     }
 }

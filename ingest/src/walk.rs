@@ -40,7 +40,7 @@ pub fn walk(root: &Path, exhibit: model::Id) -> Listing {
 impl Listing {
     /// Lists one folder; an error ends the folder, what was listed before it stays.
     fn list(&mut self, root: &Path, folder: &[u8], exhibit: model::Id) -> io::Result<()> {
-        let mut opened = evidence::open_directory(&root.join(OsStr::from_bytes(folder)))?;
+        let mut opened = evidence::open_directory(root, folder)?;
         let mut names = Vec::new();
         let mut ended = Ok(());
         for next in opened.iter() {
@@ -73,7 +73,9 @@ impl Listing {
 fn unreadable(exhibit: model::Id, path: &[u8], what: &str, error: &io::Error) -> Problem {
     let shown = if path.is_empty() { b"." } else { path };
     let detail = format!("{}: {what}: {}", model::text::escape_bytes(shown), error.kind());
-    Problem { exhibit, item: None, stage: Stage::Ingest, code: Code::Unreadable, detail }
+    let gone = error.kind() == io::ErrorKind::NotFound;
+    let code = if gone { Code::ChangedDuringRead } else { Code::Unreadable };
+    Problem { exhibit, item: None, stage: Stage::Ingest, code, detail }
 }
 
 /// An entry from its facts.

@@ -1,11 +1,11 @@
 //! One compressed stream: gzip (RFC 1952), bzip2, xz, Zstandard (RFC 8878). A tar inside is opened at once, as `tar.gz` and so on.
 
-use super::{Container, Entry, Format, Trouble, Visitor, tar};
-use crate::evidence::{Source, SourceReader};
+use super::{Container, Entry, Format, Guarded, Trouble, Visitor, tar};
+use crate::evidence::Source;
 use config::Settings;
 use model::FileKind;
 use model::item::{FileTime, FileTimes};
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
 /// This format's line.
 pub(super) const FORMAT: Format = Format { recognize: |head| Method::of(head).is_some(), open };
@@ -17,7 +17,7 @@ const XZ_MEMORY_MAX: u64 = 256 << 20;
 
 /// A compression method.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Method {
+pub(super) enum Method {
     Gzip,
     Bzip2,
     Xz,
@@ -44,22 +44,32 @@ impl Method {
         }
     }
 
-    fn decoder(self, reader: SourceReader) -> io::Result<Box<dyn Read + Send>> {
-        let reader = BufReader::with_capacity(128 << 10, reader);
-        Ok(match self {
-            Method::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(reader)),
-            Method::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(reader)),
-            Method::Xz => {
-                let stream = liblzma::stream::Stream::new_auto_decoder(XZ_MEMORY_MAX, liblzma::stream::CONCATENATED)?;
-                Box::new(liblzma::bufread::XzDecoder::new_stream(reader, stream))
-            }
-            Method::Zstd => {
-                let mut decoder = zstd::Decoder::with_buffer(reader)?;
-                decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
-                Box::new(decoder)
-            }
-        })
+    fn open(self, source: &Source) -> io::Result<Box<dyn Read + Send>> {
+        decoder(self, BufReader::with_capacity(128 << 10, source.reader()))
     }
+}
+
+/// Decompresses every member, frame or stream that follows the first.
+pub(super) fn decoder(method: Method, reader: impl BufRead + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+    Ok(match method {
+        Method::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(reader)),
+        Method::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(reader)),
+        Method::Xz => {
+            let stream = liblzma::stream::Stream::new_auto_decoder(XZ_MEMORY_MAX, liblzma::stream::CONCATENATED)?;
+            Box::new(liblzma::bufread::XzDecoder::new_stream(reader, stream))
+        }
+        Method::Zstd => {
+            let mut decoder = zstd::Decoder::with_buffer(reader)?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
+            Box::new(decoder)
+        }
+    })
+}
+
+/// Decompresses what an `.lzma` file has: properties, size, one stream.
+pub(super) fn lzma_alone(reader: impl BufRead + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+    let stream = liblzma::stream::Stream::new_lzma_decoder(XZ_MEMORY_MAX)?;
+    Ok(Box::new(liblzma::bufread::XzDecoder::new_stream(reader, stream)))
 }
 
 /// One compressed stream.
@@ -74,12 +84,12 @@ fn open(source: &Source, settings: &Settings, _passwords: &[String]) -> Result<B
     source.reader().take(4096).read_to_end(&mut head).map_err(|error| Trouble::of(&error))?;
     let method = Method::of(&head).ok_or_else(|| Trouble::new(model::Code::ContainerDamaged, "no compressed stream"))?;
     let mut inner = Vec::new();
-    let mut decoder = method.decoder(source.reader()).map_err(|error| Trouble::of(&error))?;
+    let mut decoder = method.open(source).map_err(|error| Trouble::of(&error))?;
     // An error this early is met again, and told of, by whoever reads the stream.
     drop(decoder.by_ref().take(512).read_to_end(&mut inner));
     if tar::recognize(&inner) {
         let source = source.clone();
-        let open = move || method.decoder(source.reader());
+        let open = move || method.open(&source);
         return Ok(tar::open_stream(method.names().1, Box::new(open), settings));
     }
     let entry = Entry {
@@ -145,8 +155,8 @@ impl Container for Compressed {
     }
 
     fn visit(&self, visitor: &mut Visitor<'_>) -> Result<Option<Trouble>, crate::Error> {
-        match self.method.decoder(self.source.reader()) {
-            Ok(mut decoder) => visitor(self.entry.clone(), &mut decoder).map(|()| None),
+        match self.method.open(&self.source) {
+            Ok(decoder) => visitor(self.entry.clone(), &mut Guarded(decoder)).map(|()| None),
             Err(error) => Ok(Some(Trouble::of(&error))),
         }
     }

@@ -1,11 +1,14 @@
 //! tar: ustar, GNU and PAX (POSIX.1-2001), plain or inside a compressed stream. Read from the first byte to the last: a tar has no
 //! directory.
 
-use super::{Container, Entry, Format, Ordinals, Trouble, Visitor};
+mod sparse;
+
+use super::{Container, Entry, Format, Guarded, Ordinals, Trouble, Visitor, guard};
 use crate::evidence::Source;
 use config::Settings;
 use model::item::{FileTime, FileTimes};
 use model::{Code, FileKind};
+use sparse::{Sparse, sparse_map};
 use std::io::{self, Read};
 
 /// This format's line.
@@ -71,48 +74,66 @@ impl Container for Tar {
             Err(error) => return Ok(Some(Trouble::of(&error))),
         };
         let mut archive = tar::Archive::new(stream);
-        let entries = match archive.entries() {
+        // What was appended behind the end mark is part of the evidence too.
+        archive.set_ignore_zeros(true);
+        let mut entries = match archive.entries() {
             Ok(entries) => entries,
             Err(error) => return Ok(Some(Trouble::of(&error))),
         };
         let mut ordinals = Ordinals::default();
-        let mut count = 0;
-        for next in entries {
-            let mut stream = match next {
-                Ok(stream) => stream,
-                Err(error) => return Ok(Some(Trouble::of(&error))),
+        let (mut count, mut odd) = (0, None);
+        loop {
+            let mut stream = match guard(|| entries.next()) {
+                Some(Some(Ok(stream))) => stream,
+                Some(Some(Err(error))) => return Ok(Some(at_entry(count, Trouble::of(&error)))),
+                Some(None) => return Ok(odd),
+                None => return Ok(Some(at_entry(count, Trouble::new(Code::ContainerDamaged, "decoder gave up")))),
             };
-            count += 1;
-            if count > self.cap_entries {
+            // Global extended headers describe the archive (`git archive` puts its commit there): no entry of it.
+            if stream.header().entry_type().is_pax_global_extensions() {
+                continue;
+            }
+            if count >= self.cap_entries {
                 return Ok(Some(Trouble::new(Code::CapEntries, format!("more than {} entries", self.cap_entries))));
             }
-            let mut entry = match entry_of(&mut stream) {
-                Ok(entry) => entry,
-                Err(error) => return Ok(Some(Trouble::of(&error))),
-            };
+            count += 1;
+            let mut entry = entry_of(&mut stream);
             entry.ordinal = ordinals.next(&entry.path);
-            visitor(entry, &mut stream)?;
+            if entry.kind.is_none() && entry.size > 0 {
+                // Some old writers put a size there and no data: then the next header is taken for them.
+                let detail = format!("directory {count} tells of {} bytes: an entry after it may be missing", entry.size);
+                odd.get_or_insert(Trouble::new(Code::ContainerDamaged, detail));
+            }
+            let sparse = sparse_map(&mut stream, &mut entry);
+            let mut stream = Guarded(stream);
+            match sparse {
+                Some(real_size) => visitor(entry, &mut Sparse::new(&mut stream, real_size))?,
+                None => visitor(entry, &mut stream)?,
+            }
         }
-        Ok(None)
     }
 }
 
-fn entry_of<R: Read>(stream: &mut tar::Entry<'_, R>) -> io::Result<Entry> {
-    let modified = pax_time(stream, "mtime")?;
-    let accessed = pax_time(stream, "atime")?;
-    let changed = pax_time(stream, "ctime")?;
+/// Where in the archive a trouble ended the reading.
+fn at_entry(count: u64, trouble: Trouble) -> Trouble {
+    Trouble::new(trouble.code, format!("after {count} entries: {}", trouble.detail))
+}
+
+/// The entry of a header. A field that is no number is left out; the entry stays.
+fn entry_of<R: Read>(stream: &mut tar::Entry<'_, R>) -> Entry {
+    let pax_times = ["mtime", "atime", "ctime"].map(|key| extension(stream, key).as_deref().and_then(decimal_time));
+    let [modified, accessed, changed] = pax_times;
     let header = stream.header();
     let kind = kind(header.entry_type());
-    let plain = header.mtime()?;
-    let whole = || i64::try_from(plain).map_or(None, |seconds| Some(FileTime { seconds, nanos: 0 }));
-    // A number that is no number in a header is left out; the item itself stays.
+    let whole = header.mtime().ok().and_then(|seconds| i64::try_from(seconds).ok());
+    let modified = modified.or(whole.map(|seconds| FileTime { seconds, nanos: 0 }));
     let owner = header.uid().ok().zip(header.gid().ok());
     let owner = owner.and_then(|(user, group)| u32::try_from(user).ok().zip(u32::try_from(group).ok()));
     let mut path = stream.path_bytes().into_owned();
     if kind.is_none() && path.last() == Some(&b'/') {
         path.pop();
     }
-    Ok(Entry {
+    Entry {
         path,
         ordinal: 0,
         kind,
@@ -120,10 +141,10 @@ fn entry_of<R: Read>(stream: &mut tar::Entry<'_, R>) -> io::Result<Entry> {
         packed: None,
         mode: header.mode().ok(),
         owner,
-        times: FileTimes { modified: modified.or_else(whole), accessed, changed, created: None, local: false },
+        times: FileTimes { modified, accessed, changed, created: None, local: false },
         link_target: stream.link_name_bytes().map(|name| name.into_owned()),
         deleted: false,
-    })
+    }
 }
 
 fn kind(entry_type: tar::EntryType) -> Option<FileKind> {
@@ -139,18 +160,14 @@ fn kind(entry_type: tar::EntryType) -> Option<FileKind> {
     }
 }
 
-/// A PAX time: decimal seconds with a fraction.
-fn pax_time<R: Read>(stream: &mut tar::Entry<'_, R>, key: &str) -> io::Result<Option<FileTime>> {
-    let Some(extensions) = stream.pax_extensions()? else { return Ok(None) };
-    for extension in extensions {
-        let extension = extension?;
-        if extension.key_bytes() == key.as_bytes() {
-            return Ok(std::str::from_utf8(extension.value_bytes()).ok().and_then(decimal_time));
-        }
-    }
-    Ok(None)
+/// The value of a PAX extension of that name; `None` also where the extensions cannot be read.
+fn extension<R: Read>(stream: &mut tar::Entry<'_, R>, key: &str) -> Option<String> {
+    let extensions = stream.pax_extensions().ok()??;
+    let mut found = extensions.flatten().filter(|extension| extension.key_bytes() == key.as_bytes());
+    found.next().and_then(|extension| std::str::from_utf8(extension.value_bytes()).ok().map(str::to_owned))
 }
 
+/// Decimal seconds with a fraction (POSIX.1-2001 pax, "mtime").
 fn decimal_time(text: &str) -> Option<FileTime> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let seconds: i64 = whole.parse().ok()?;

@@ -3,6 +3,7 @@
 use super::Hit;
 use crate::observable::{ObservableKind, Validity};
 use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat, Region};
+use std::cell::RefCell;
 
 /// Longest number as written, with spaces and parentheses.
 const LONGEST: usize = 40;
@@ -43,8 +44,31 @@ pub(super) fn at(bytes: &[u8], plus: usize, hits: &mut Vec<Hit>) {
         return;
     }
     let Some((end, digits)) = extent(bytes, plus) else { return };
-    let Some(value) = normalize(&digits, None) else { return };
+    let Some(value) = recent(&digits) else { return };
     hits.push(Hit::observable((plus, end), ObservableKind::PhoneNumber, value, None, Validity::Format));
+}
+
+/// Numbers that a thread remembers: a chat or an address book has few that come again and again.
+const REMEMBERED: usize = 4096;
+
+thread_local! {
+    /// What was asked last at each place, and what [`normalize`] said.
+    static RECENT: RefCell<Vec<(String, Option<String>)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// [`normalize`] of `+` and digits, remembered: a pure function, so that nobody sees a difference but the clock.
+fn recent(digits: &str) -> Option<String> {
+    let hash = digits.bytes().fold(0u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    RECENT.with_borrow_mut(|recent| {
+        if recent.is_empty() {
+            recent.resize(REMEMBERED, (String::new(), None));
+        }
+        let Some(place) = recent.get_mut((hash >> 40) as usize % REMEMBERED) else { return normalize(digits, None) };
+        if place.0 != digits {
+            *place = (digits.to_owned(), normalize(digits, None));
+        }
+        place.1.clone()
+    })
 }
 
 /// Where a number ends, and `+` with its digits.

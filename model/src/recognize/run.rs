@@ -48,15 +48,21 @@ fn could_be(run: &[u8]) -> bool {
     let same_case = |byte: &u8| byte.is_ascii_digit() || byte.is_ascii_lowercase() == first.is_ascii_lowercase();
     let bech32 =
         || run.len() >= 42 && run.get(2..14).is_some_and(|part| part.contains(&b'1')) && run.iter().rev().take(8).all(same_case);
+    let is_base32 = |byte: &u8| byte.is_ascii_alphabetic() || (b'2'..=b'7').contains(byte);
     let by_length = match run.len() {
-        25..=31 => b"13LMDA9X7Tr".contains(first),
-        32..=44 => true,
-        46..=48 => matches!(first, b'1' | b'5' | b'X' | b'C'..=b'J'),
-        51 | 52 => b"5KL6TQ7X9c".contains(first),
-        56 | 58 | 64 | 69 => true,
-        59 | 104 => matches!(first, b'A' | b'D'),
-        95 | 106 => matches!(first, b'4' | b'8'),
-        111 | 112 => true,
+        42 if b"0qpQP4".contains(first) => true,
+        25..=35 if b"13LMDA9X7Tr".contains(first) => base58::is_alphabet(run),
+        // 42 characters hold less than 31 bytes and a half: a key of 32 is longer, or begins with zeros, which are written `1`.
+        32..=42 => *first == b'1' && base58::is_alphabet(run),
+        43 | 44 => base58::is_alphabet(run),
+        46..=48 => matches!(first, b'1' | b'5' | b'X' | b'C'..=b'J') && base58::is_alphabet(run),
+        51 | 52 => b"5KL6TQ7X9c".contains(first) && base58::is_alphabet(run),
+        56 | 58 => run.iter().all(is_base32),
+        64 => run.iter().all(u8::is_ascii_hexdigit),
+        69 => *first == b'M',
+        59 | 104 => matches!(first, b'A' | b'D') && base58::is_alphabet(run),
+        95 | 106 => matches!(first, b'4' | b'8') && base58::is_alphabet(run),
+        111 | 112 => base58::is_alphabet(run),
         _ => false,
     };
     by_length || account_number || bech32()

@@ -214,8 +214,10 @@ impl Pass<'_> {
         while bits != 0 {
             let at = bits.trailing_zeros();
             marks.look(self.bytes, base + at as usize);
-            // The next candidate of each parity is enough: those in between belong to the same row.
-            bits &= !(0x55 << at);
+            // The next candidate of each parity is enough: those in between belong to the same row. Where the whole block is marked
+            // nothing more can be.
+            let row = if marks.covers(base, base + at as usize) { 0x5555_5555_5555_5555 << (at & 1) } else { 0x55 << at };
+            bits &= !row;
         }
     }
 
@@ -224,11 +226,16 @@ impl Pass<'_> {
     /// multiples of 16: that is what is asked first. Returns the flags of this block's groups for the next.
     #[inline(always)]
     fn words(&mut self, base: usize, flags: u64, previous: &Masks, current: &Masks, next: &Masks) -> u64 {
-        let bad = bad_words(previous, current, next);
-        let flags_here = bad.wrapping_sub(0x0001_0001_0001_0001) & !bad & 0x8000_8000_8000_8000;
+        let flags_here = good_groups(short_words(previous, current, next));
         let second_groups = flags_here & (flags_here << 16 | flags >> 48);
         if second_groups != 0 && current.letter | current.high != 0 {
-            self.probe(base, second_groups, current);
+            // What costs more to see is looked at in these few.
+            let before = flags & good_groups(long_words(previous, current) | long_gaps(previous, current));
+            let here = flags_here & good_groups(long_words(current, next) | long_gaps(current, next));
+            let second_groups = here & (here << 16 | before >> 48);
+            if second_groups != 0 {
+                self.probe(base, second_groups, current);
+            }
         }
         flags_here
     }
@@ -254,20 +261,41 @@ impl Pass<'_> {
     }
 }
 
-/// Where words begin that no list has.
+/// The groups of 16 without a bit: the highest bit of each. It finds the lowest one for sure and may name higher ones wrongly, never
+/// too few.
 #[inline(always)]
-fn bad_words(previous: &Masks, current: &Masks, next: &Masks) -> u64 {
+fn good_groups(bad: u64) -> u64 {
+    bad.wrapping_sub(0x0001_0001_0001_0001) & !bad & 0x8000_8000_8000_8000
+}
+
+/// Those places that begin `count` (9 to 16) bytes of a class in a row.
+#[inline(always)]
+fn in_a_row(current: u64, next: u64, count: u32) -> u64 {
+    let pair = |(here, further): (u64, u64), by: u32| (here & after(here, further, by), further & further >> by);
+    let eight = pair(pair(pair((current, next), 1), 2), 4);
+    pair(eight, count - 8).0
+}
+
+/// Where the last nine letters of a word begin that is too long for any list.
+#[inline(always)]
+fn long_words(current: &Masks, next: &Masks) -> u64 {
+    in_a_row(current.letter, next.letter, 9)
+}
+
+/// Where more bytes without a letter begin than can stand between two words.
+#[inline(always)]
+fn long_gaps(current: &Masks, next: &Masks) -> u64 {
+    in_a_row(!(current.letter | current.high), !(next.letter | next.high), seed::GAP as u32 + 1)
+}
+
+/// Where words of one or two letters begin.
+#[inline(always)]
+fn short_words(previous: &Masks, current: &Masks, next: &Masks) -> u64 {
     let (word, word_next) = (current.letter | current.high, next.letter | next.high);
     let begins = word & !(word << 1 | (previous.letter | previous.high) >> 63);
     let second = after(word, word_next, 1);
     // One letter before a digit can be the rest of an escape (`\n2. ability`).
     let one = !second & !after(current.digit, next.digit, 1);
     let two = second & !after(word, word_next, 2);
-    let nine = {
-        let pair = |here: u64, further: u64, by: u32| here & after(here, further, by);
-        let (two, two_next) = (pair(current.letter, next.letter, 1), next.letter & next.letter >> 1);
-        let (four, four_next) = (pair(two, two_next, 2), two_next & two_next >> 2);
-        pair(four, four_next, 4) & after(current.letter, next.letter, 8)
-    };
-    begins & (one | two) | nine
+    begins & (one | two)
 }

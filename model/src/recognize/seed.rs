@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 /// Words of a phrase; more in a row is a word list or prose.
 const MOST: usize = 24;
 /// Longest row of bytes between two words: `",\n  12) "`.
-const GAP: usize = 12;
+pub const GAP: usize = 12;
 /// Bytes of the longest word in any list (Japanese, decomposed) and some.
 const WORD: usize = 48;
 

@@ -58,6 +58,12 @@ impl Marks {
         }
     }
 
+    /// Whether the chunks of the block at `base` and of the row before it are marked, for characters of the parity of `at`.
+    pub fn covers(&self, base: usize, at: usize) -> bool {
+        let marked = |marks: &Vec<bool>, at: usize| marks.get(at / CHUNK).copied().unwrap_or(false);
+        self.0.get(at & 1).is_some_and(|marks| marked(marks, base) && marked(marks, base.saturating_sub(2 * SHORTEST)))
+    }
+
     /// The stretches to read as UTF-16: byte ranges with room on both sides, and in which byte order.
     pub fn stretches(&self, length: usize) -> Vec<(usize, usize, Encoding)> {
         let mut stretches: Vec<(usize, usize, Encoding)> = Vec::new();

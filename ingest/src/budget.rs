@@ -1,0 +1,126 @@
+//! How many bytes may come out of containers, the same for any number of threads.
+//!
+//! A container that is read from its first byte to its last uses up one budget as it goes. The entries of a listed container are read
+//! side by side, so each gets its own share at once, from what the directory tells: what its size claims, and of what is
+//! left a part in proportion, for the archives in it.
+
+use crate::open::Entry;
+use config::Settings;
+use model::Code;
+
+/// What the ratio cap always lets out of an entry.
+const ENTRY_FLOOR_BYTES: u64 = 1 << 20;
+/// What the ratio cap always lets out of an outermost container with all that is in it.
+const CONTAINER_FLOOR_BYTES: u64 = 64 << 20;
+
+/// Bytes that may still come out, and the cap that set them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Budget {
+    /// Bytes.
+    pub bytes: u64,
+    /// Code of the cap that stops it.
+    pub code: Code,
+}
+
+impl Budget {
+    /// No bounds: files of a folder.
+    pub const NONE: Budget = Budget { bytes: u64::MAX, code: Code::CapBytes };
+
+    /// What may come out of an outermost container of that size, nested ones included.
+    pub fn of_container(settings: &Settings, size: u64) -> Budget {
+        let ratio = size.saturating_mul(settings.ingest.cap_ratio).max(CONTAINER_FLOOR_BYTES);
+        Budget { bytes: ratio, code: Code::CapRatio }.or(settings.ingest.cap_bytes)
+    }
+
+    /// The tightest of this budget and the caps on one entry.
+    pub fn of_entry(self, settings: &Settings, packed: Option<u64>) -> Budget {
+        let ratio = packed.map(|packed| packed.saturating_mul(settings.ingest.cap_ratio).max(ENTRY_FLOOR_BYTES));
+        let entry = Budget { bytes: ratio.unwrap_or(u64::MAX), code: Code::CapRatio }.or(settings.ingest.cap_entry_bytes);
+        if entry.bytes <= self.bytes { entry } else { self }
+    }
+
+    fn or(self, cap_bytes: u64) -> Budget {
+        if cap_bytes <= self.bytes { Budget { bytes: cap_bytes, code: Code::CapBytes } } else { self }
+    }
+
+    /// The budget with so many bytes used.
+    pub fn less(self, bytes: u64) -> Budget {
+        Budget { bytes: self.bytes.saturating_sub(bytes), ..self }
+    }
+}
+
+/// A budget shared out to the entries of a list.
+#[derive(Clone, Debug)]
+pub struct Shares {
+    budget: Budget,
+    /// What the entries claim.
+    claimed: u64,
+    /// Entries whose claim did not fit, in order.
+    refused: Vec<u32>,
+}
+
+impl Shares {
+    /// Shares a budget out in the order of the list.
+    pub fn of(settings: &Settings, entries: &[Entry], budget: Budget) -> Shares {
+        let mut shares = Shares { budget, claimed: 0, refused: Vec::new() };
+        for (at, entry) in (0u32..).zip(entries) {
+            let fits = shares.claimed.checked_add(claim(settings, entry)).filter(|sum| *sum <= budget.bytes);
+            match fits {
+                Some(sum) => shares.claimed = sum,
+                None => shares.refused.push(at),
+            }
+        }
+        shares
+    }
+
+    /// The share of an entry; the code of the cap where it has none.
+    pub fn share(&self, settings: &Settings, index: usize, entry: &Entry) -> Result<Budget, Code> {
+        if u32::try_from(index).is_ok_and(|index| self.refused.binary_search(&index).is_ok()) {
+            return Err(self.budget.code);
+        }
+        let claim = claim(settings, entry);
+        let spare = u128::from(self.budget.bytes - self.claimed.min(self.budget.bytes));
+        let part = spare * u128::from(claim) / u128::from(self.claimed.max(1));
+        let bytes = claim.saturating_add(u64::try_from(part).unwrap_or(u64::MAX));
+        Ok(Budget { bytes, code: self.budget.code })
+    }
+}
+
+/// What an entry claims: the size it tells, as far as the caps on one entry let it come.
+fn claim(settings: &Settings, entry: &Entry) -> u64 {
+    // One byte more than told, so that an entry which tells of none and has some is seen.
+    entry.size.saturating_add(1).min(Budget::NONE.of_entry(settings, entry.packed).bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tasks::tests::entry;
+
+    fn sized(size: u64, packed: u64) -> Entry {
+        Entry { size, packed: Some(packed), ..entry("x") }
+    }
+
+    #[test]
+    fn the_tightest_cap_gives_the_code() {
+        let settings = Settings::default();
+        let small = Budget::of_container(&settings, 1);
+        assert_eq!(small, Budget { bytes: CONTAINER_FLOOR_BYTES, code: Code::CapRatio });
+        assert_eq!(Budget::of_container(&settings, 1 << 40).code, Code::CapBytes);
+        assert_eq!(small.of_entry(&settings, Some(2_000)).bytes, 2_000_000);
+        assert_eq!(small.less(u64::MAX).of_entry(&settings, None), Budget { bytes: 0, code: Code::CapRatio });
+    }
+
+    #[test]
+    fn shares_never_exceed_the_budget() {
+        let settings = Settings::default();
+        let entries = [sized(1 << 20, 1 << 20), sized(100 << 20, 100 << 20), sized(3 << 20, 3 << 20)];
+        let budget = Budget { bytes: 64 << 20, code: Code::CapRatio };
+        let shares = Shares::of(&settings, &entries, budget);
+        let share = |at: usize| shares.share(&settings, at, &entries[at]);
+        assert_eq!(share(1), Err(Code::CapRatio));
+        let sum = share(0).unwrap().bytes + share(2).unwrap().bytes;
+        assert!(sum <= budget.bytes && sum > budget.bytes - 2, "{sum}");
+        assert!(share(2).unwrap().bytes > 2 * share(0).unwrap().bytes);
+    }
+}

@@ -1,0 +1,286 @@
+//! Containers: opened, listed, their entries read.
+
+use super::content::take;
+use super::{Skip, Worker, directory};
+use crate::budget::{Budget, Shares};
+use crate::evidence::Source;
+use crate::open::{self, Container, Entry, HEAD_BYTES, Trouble};
+use crate::read::Reading;
+use crate::tasks::{Group, Place, Task, cut, database_of, groups};
+use crate::{Error, media_type};
+use model::{Body, Code, FileKind, Item, ItemStatus, LedgerRow, StagedItem};
+use std::io::{Read, Seek};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+impl Worker<'_> {
+    /// Opens a container whose bytes were hashed, and reads what is in it.
+    pub(super) fn container(
+        &mut self,
+        place: &Place,
+        mut item: Item,
+        head: &[u8],
+        source: Source,
+        reading: &Reading,
+        on_disk: bool,
+    ) -> Result<(), Error> {
+        take(&mut item, reading);
+        let opened = open::open(head, &source, self.exhibited.settings, &self.exhibited.passwords);
+        if place.depth == 0 {
+            self.budget = Budget::of_container(self.exhibited.settings, source.size());
+        }
+        match opened {
+            Err(trouble) => {
+                let status = if trouble.code == Code::Encrypted { ItemStatus::Locked } else { ItemStatus::Partial };
+                self.broken(place, &mut item, status, trouble)?;
+                let item = self.scan_raw(item, &source)?;
+                self.exhibited.root_read(&item, None);
+                self.end(item)
+            }
+            Ok(container) => {
+                let container: Arc<dyn Container> = Arc::from(container);
+                self.exhibited.root_read(&item, Some(container.name()));
+                self.contents(place, item, container, &source, on_disk)
+            }
+        }
+    }
+
+    /// Says what is wrong with a container. Where it is the exhibit itself, the exhibit could not be read to its end.
+    fn broken(&mut self, place: &Place, item: &mut Item, status: ItemStatus, trouble: Trouble) -> Result<(), Error> {
+        if self.exhibited.single && place.parent.is_none() {
+            self.exhibited.incomplete.store(true, Relaxed);
+        }
+        self.problem(item, status, trouble)
+    }
+
+    /// Scans the bytes of a container that could not be read whole.
+    fn scan_raw(&mut self, item: Item, source: &Source) -> Result<Item, Error> {
+        let mut reader = source.reader();
+        reader.rewind().map_err(Error::Temporary)?;
+        self.plain(item, &[], &mut reader, None, false).map(|(item, _)| item)
+    }
+
+    /// Lists a container, ends its item, and reads its entries: those of a file on disk are shared with the other threads.
+    fn contents(
+        &mut self,
+        place: &Place,
+        mut item: Item,
+        container: Arc<dyn Container>,
+        source: &Source,
+        on_disk: bool,
+    ) -> Result<(), Error> {
+        let own = self.exhibited.single && place.parent.is_none();
+        let raw = item.path_raw.clone().unwrap_or_else(|| item.path.clone().into_bytes());
+        let prefix = if own { Vec::new() } else { [&raw[..], b"/"].concat() };
+        let inner = Arc::new(Place { parent: Some(item.id), prefix, depth: place.depth.saturating_add(1) });
+        if item.status == ItemStatus::Plain {
+            item.status = ItemStatus::Parsed;
+        }
+        item.definition = Some(container.name().to_owned());
+        for trouble in container.troubles() {
+            self.broken(place, &mut item, ItemStatus::Partial, trouble.clone())?;
+        }
+        let Some(entries) = container.list() else { return self.visit(place, &inner, item, &*container, source) };
+        let (folders, files): (Vec<_>, Vec<_>) = entries.iter().partition(|entry| entry.kind.is_none());
+        let bytes = files.iter().map(|entry| entry.size).fold(0u64, u64::saturating_add);
+        self.exhibited.watch.listed(files.len() as u64, bytes);
+        folders.iter().try_for_each(|folder| self.directory(&inner, folder))?;
+        self.count(&mut item, container.told(), files.len() as u64, folders.len() as u64)?;
+        let item = if container.troubles().iter().any(damages) { self.scan_raw(item, source)? } else { item };
+        self.end(item)?;
+        drop((folders, files));
+        let groups = groups(entries);
+        let shares = Arc::new(Shares::of(self.exhibited.settings, entries, self.budget));
+        if on_disk && place.depth == 0 {
+            let tasks = cut(entries, groups);
+            let task = |groups| Task::Members(container.clone(), inner.clone(), shares.clone(), groups);
+            self.exhibited.tasks.add(tasks.into_iter().map(task));
+            return Ok(());
+        }
+        let head = std::mem::replace(&mut self.head, vec![0; HEAD_BYTES]);
+        let result = self.members(&*container, &inner, &shares, &groups);
+        self.head = head;
+        result
+    }
+
+    /// Reads entries of a listed container.
+    pub(super) fn members(
+        &mut self,
+        container: &dyn Container,
+        place: &Place,
+        shares: &Shares,
+        groups: &[Group],
+    ) -> Result<(), Error> {
+        let Some(entries) = container.list() else { return Ok(()) };
+        let outer = self.budget;
+        let mut spent = 0u64;
+        for group in groups {
+            self.group(place, entries, group, &mut |worker, at| {
+                let share = match shares.share(worker.exhibited.settings, at, &entries[at]) {
+                    Ok(share) => share,
+                    Err(code) => {
+                        let detail = format!("{} bytes are more than may come out of its container: not read", entries[at].size);
+                        return worker.refused(place, &entries[at], Vec::new(), Trouble::new(code, detail)).map(|()| None);
+                    }
+                };
+                worker.budget = share;
+                let staged = worker.listed(container, place, &entries[at], at);
+                spent = spent.saturating_add(share.bytes - worker.budget.bytes.min(share.bytes));
+                staged
+            })?;
+        }
+        self.budget = outer.less(spent);
+        Ok(())
+    }
+
+    /// One entry of a listed container.
+    fn listed(
+        &mut self,
+        container: &dyn Container,
+        place: &Place,
+        entry: &Entry,
+        at: usize,
+    ) -> Result<Option<StagedItem>, Error> {
+        let notes = container.notes(at);
+        let mut staged = None;
+        let trouble = container.read(at, &mut |stream| {
+            staged = self.member(place, entry.clone(), notes.clone(), stream)?;
+            Ok(())
+        })?;
+        match trouble {
+            Some(trouble) => self.refused(place, entry, notes, trouble).map(|()| None),
+            None => Ok(staged),
+        }
+    }
+
+    /// An entry of a container, as a stream.
+    fn member(
+        &mut self,
+        place: &Place,
+        mut entry: Entry,
+        notes: Vec<Trouble>,
+        stream: &mut dyn Read,
+    ) -> Result<Option<StagedItem>, Error> {
+        if entry.kind == Some(FileKind::Symlink) && entry.link_target.is_none() {
+            let mut target = Vec::new();
+            // A zip keeps a link's target as its content; PATH_MAX bounds it. A target that cannot be read stays unknown.
+            if stream.take(4096).read_to_end(&mut target).is_ok() {
+                entry.link_target = Some(target);
+            }
+        }
+        let mut item = self.begin(place, &entry);
+        notes.into_iter().try_for_each(|note| self.note(&mut item, note))?;
+        if entry.kind != Some(FileKind::File) {
+            return self.unopened_kind(item, "").map(|()| None);
+        }
+        let cap = self.budget.of_entry(self.exhibited.settings, entry.packed);
+        self.stream(place, item, stream, cap)
+    }
+
+    /// An entry whose content could not be opened.
+    fn refused(&mut self, place: &Place, entry: &Entry, notes: Vec<Trouble>, trouble: Trouble) -> Result<(), Error> {
+        let mut item = self.begin(place, entry);
+        notes.into_iter().try_for_each(|note| self.note(&mut item, note))?;
+        let status = match trouble.code {
+            Code::Encrypted => ItemStatus::Locked,
+            Code::CapBytes | Code::CapRatio => ItemStatus::Skipped,
+            _ => ItemStatus::Failed,
+        };
+        self.problem(&mut item, status, trouble)?;
+        self.end(item)
+    }
+
+    /// Reads a container without a directory from end to end.
+    fn visit(
+        &mut self,
+        place: &Place,
+        inner: &Place,
+        mut item: Item,
+        container: &dyn Container,
+        source: &Source,
+    ) -> Result<(), Error> {
+        let (mut files, mut folders, mut databases) = (0u64, 0u64, Vec::new());
+        let outer = self.skip;
+        let head = std::mem::replace(&mut self.head, vec![0; HEAD_BYTES]);
+        let trouble = container.visit(&mut |entry, stream| {
+            if entry.kind.is_none() {
+                folders += 1;
+                return self.directory(inner, &entry);
+            }
+            files += 1;
+            self.exhibited.watch.listed(1, entry.size);
+            let done = self.exhibited.watch.done(self.id(inner, &entry));
+            self.skip = if done { Skip::Lone } else { Skip::No };
+            match self.member(inner, entry, Vec::new(), stream)? {
+                // A companion can come before its database or after it, far away.
+                Some(staged) if media_type::is_sqlite(staged.item.media_type.as_deref()) => databases.push(staged),
+                Some(staged) => self.unit(staged, Vec::new())?,
+                None => {}
+            }
+            Ok(())
+        })?;
+        self.head = head;
+        self.skip = outer;
+        self.join(databases)?;
+        if let Some(trouble) = trouble {
+            let damaged = damages(&trouble);
+            self.broken(place, &mut item, ItemStatus::Partial, trouble)?;
+            if damaged {
+                item = self.scan_raw(item, source)?;
+            }
+        }
+        self.count(&mut item, None, files, folders)?;
+        self.end(item)
+    }
+
+    /// Joins databases with their companions by name.
+    fn join(&mut self, staged: Vec<StagedItem>) -> Result<(), Error> {
+        let raw = |staged: &StagedItem| staged.item.path_raw.clone().unwrap_or_else(|| staged.item.path.clone().into_bytes());
+        let is_database = |staged: &StagedItem| staged.item.media_type.as_deref() == Some(media_type::SQLITE_DATABASE);
+        let (databases, mut companions): (Vec<_>, Vec<_>) = staged.into_iter().partition(is_database);
+        for database in databases {
+            let path = raw(&database);
+            let own = companions.extract_if(.., |companion| database_of(&raw(companion)) == Some(&path[..])).collect();
+            self.unit(database, own)?;
+        }
+        companions.into_iter().try_for_each(|orphan| self.unit(orphan, Vec::new()))
+    }
+
+    fn directory(&mut self, place: &Place, entry: &Entry) -> Result<(), Error> {
+        let path = place.path(entry);
+        let directory = directory(self.exhibited.exhibit, place.parent, &path, entry);
+        self.exhibited.directories.fetch_add(1, Relaxed);
+        self.teller.tell(&Body::Directory(Box::new(directory)))
+    }
+
+    /// The ledger row of a container: of the entries it tells of, those that became items, folders, and those never reached.
+    fn count(&mut self, item: &mut Item, told: Option<u64>, files: u64, folders: u64) -> Result<(), Error> {
+        let listed = files.saturating_add(folders);
+        let rows_seen = told.unwrap_or(listed).max(listed);
+        let missing = rows_seen - listed;
+        let mut reasons = Vec::new();
+        if folders > 0 {
+            reasons.push(format!("{folders} directories"));
+        }
+        if missing > 0 {
+            reasons.push(format!("{missing} not listed"));
+        }
+        let row = LedgerRow {
+            exhibit: item.exhibit,
+            item: item.id,
+            source: "entries".to_owned(),
+            record_kind: "item".to_owned(),
+            row_table: None,
+            rows_seen,
+            records: files,
+            rejected: rows_seen - files,
+            reason: (!reasons.is_empty()).then(|| reasons.join(", ")),
+        };
+        self.announce(item, &Body::Ledger(row))
+    }
+}
+
+/// Whether a trouble leaves bytes of a container unread.
+fn damages(trouble: &Trouble) -> bool {
+    matches!(trouble.code, Code::Truncated | Code::ContainerDamaged | Code::ChecksumMismatch | Code::Unreadable)
+}

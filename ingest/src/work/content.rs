@@ -1,0 +1,216 @@
+//! The content of one item: what it is, read once, held against what was listed.
+
+use super::{Skip, Worker};
+use crate::budget::Budget;
+use crate::evidence::Source;
+use crate::open::{self, Entry, Trouble};
+use crate::read::{self, Capped, Reading, Wish};
+use crate::spool::Spool;
+use crate::tasks::Place;
+use crate::{Error, media_type};
+use model::{Body, Code, Item, ItemStatus, StagedItem};
+use std::io::Read;
+
+impl Worker<'_> {
+    /// Reads the head of a file on disk, tells what it is, and goes on as container or as plain content.
+    pub(super) fn content(
+        &mut self,
+        place: &Place,
+        item: Item,
+        listed: &Entry,
+        source: Source,
+    ) -> Result<Option<StagedItem>, Error> {
+        let mut head = std::mem::take(&mut self.head);
+        let result = self.disk(place, item, listed, source, &mut head);
+        self.head = head;
+        result
+    }
+
+    fn disk(
+        &mut self,
+        place: &Place,
+        mut item: Item,
+        listed: &Entry,
+        source: Source,
+        head: &mut [u8],
+    ) -> Result<Option<StagedItem>, Error> {
+        let mut reader = source.reader();
+        let (filled, error) = read::fill(&mut reader, head);
+        let head = &head[..filled];
+        item.media_type = media_type::of(head).map(str::to_owned);
+        if error.is_none() && self.opens(place, &mut item, head)? {
+            let reading = self.hash(&item, &[], &mut source.reader())?;
+            let item = self.compare(item, &reading, listed, &source)?;
+            return self.container(place, item, head, source, &reading, true).map(|()| None);
+        }
+        if self.skip == Skip::Group {
+            self.exhibited.watch.read(1, item.size_bytes);
+            return Ok(None);
+        }
+        let (item, reading) = self.plain(item, head, &mut reader, error, true)?;
+        let item = self.compare(item, &reading, listed, &source)?;
+        self.finish(item, reading)
+    }
+
+    /// The content of an entry of a container, as it comes.
+    pub(super) fn stream(
+        &mut self,
+        place: &Place,
+        item: Item,
+        stream: &mut dyn Read,
+        cap: Budget,
+    ) -> Result<Option<StagedItem>, Error> {
+        let mut head = std::mem::take(&mut self.head);
+        let result = self.capped(place, item, &mut head, Capped::new(stream, cap.bytes), cap);
+        self.head = head;
+        result
+    }
+
+    fn capped(
+        &mut self,
+        place: &Place,
+        mut item: Item,
+        head: &mut [u8],
+        mut capped: Capped<'_>,
+        cap: Budget,
+    ) -> Result<Option<StagedItem>, Error> {
+        let told = item.size_bytes;
+        let (filled, error) = read::fill(&mut capped, head);
+        let head = &head[..filled];
+        item.media_type = media_type::of(head).map(str::to_owned);
+        let stop = |stopped: bool, reading: &Reading| {
+            if stopped {
+                Some(Trouble::new(cap.code, format!("stopped after {} bytes", cap.bytes)))
+            } else if reading.trouble.is_none() && reading.size < told {
+                Some(Trouble::new(Code::Truncated, format!("ends after {} of {told} bytes", reading.size)))
+            } else {
+                None
+            }
+        };
+        if error.is_none() && self.opens(place, &mut item, head)? {
+            let mut spool = Spool::new(head, &mut capped);
+            let reading = self.hash(&item, head, &mut spool)?;
+            let source = spool.finish()?;
+            self.budget = self.budget.less(reading.size);
+            let trouble = stop(capped.stopped, &reading).or_else(|| reading.trouble.clone());
+            if let Some(trouble) = trouble {
+                self.problem(&mut item, ItemStatus::Partial, trouble)?;
+            }
+            return self.container(place, item, head, source, &reading, false).map(|()| None);
+        }
+        let database = media_type::is_sqlite(item.media_type.as_deref());
+        if self.skip == Skip::Group || self.skip == Skip::Lone && !database {
+            self.exhibited.watch.read(1, item.size_bytes);
+            return Ok(None);
+        }
+        let (mut item, mut reading) = self.plain(item, head, &mut capped, error, true)?;
+        self.budget = self.budget.less(reading.size);
+        if let Some(trouble) = stop(capped.stopped, &reading) {
+            reading.trouble = None;
+            self.problem(&mut item, ItemStatus::Partial, trouble)?;
+        }
+        self.finish(item, reading)
+    }
+
+    /// Whether content is opened as a container; a cap on nesting is a problem.
+    fn opens(&mut self, place: &Place, item: &mut Item, head: &[u8]) -> Result<bool, Error> {
+        if !open::is_container(head) {
+            return Ok(false);
+        }
+        let cap = self.exhibited.settings.ingest.cap_depth;
+        if place.depth < cap {
+            return Ok(true);
+        }
+        let trouble = Trouble::new(Code::CapDepth, format!("inside {cap} containers: not opened"));
+        self.problem(item, ItemStatus::Partial, trouble)?;
+        Ok(false)
+    }
+
+    /// Hashes, scans and, if wanted, stages what follows the head.
+    pub(super) fn plain(
+        &mut self,
+        mut item: Item,
+        head: &[u8],
+        reader: &mut dyn Read,
+        early: Option<std::io::Error>,
+        keep: bool,
+    ) -> Result<(Item, Reading), Error> {
+        let wish = Wish { settings: self.exhibited.settings, stage: self.exhibited.stage, scan: true, keep };
+        let teller = &mut self.teller;
+        let mut announced = 0;
+        let mut found = |body: Body| {
+            announced += 1;
+            teller.tell(&body)
+        };
+        let mut nothing = std::io::empty();
+        let reader: &mut dyn Read = if early.is_some() { &mut nothing } else { reader };
+        let mut reading = read::read(&item, head, reader, &mut self.buffer, &wish, &mut found)?;
+        item.announced += announced;
+        reading.trouble = reading.trouble.or(early.as_ref().map(Trouble::of));
+        Ok((item, reading))
+    }
+
+    fn hash(&mut self, item: &Item, head: &[u8], reader: &mut dyn Read) -> Result<Reading, Error> {
+        let wish = Wish { settings: self.exhibited.settings, stage: self.exhibited.stage, scan: false, keep: false };
+        read::read(item, head, reader, &mut self.buffer, &wish, &mut |_| Ok(()))
+    }
+
+    /// Holds a file against what the listing said.
+    fn compare(&mut self, mut item: Item, reading: &Reading, listed: &Entry, source: &Source) -> Result<Item, Error> {
+        // What cannot be asked any more has changed.
+        let same = source.facts().is_ok_and(|now| now.is_none_or(|now| now.times.modified == listed.times.modified));
+        if (reading.size != listed.size || !same) && reading.trouble.is_none() {
+            let detail = format!("listed with {} bytes, read {}", listed.size, reading.size);
+            self.problem(&mut item, ItemStatus::Partial, Trouble::new(Code::ChangedDuringRead, detail))?;
+        }
+        Ok(item)
+    }
+
+    /// Takes the result of a reading into the item; a staged item goes on to normalize, any other ends here.
+    fn finish(&mut self, mut item: Item, reading: Reading) -> Result<Option<StagedItem>, Error> {
+        take(&mut item, &reading);
+        if let Some(trouble) = reading.trouble {
+            let status = if reading.size == 0 { ItemStatus::Failed } else { ItemStatus::Partial };
+            let on_disk = item.parent.is_none();
+            let code = if trouble.code == Code::ContainerDamaged && on_disk { Code::Unreadable } else { trouble.code };
+            self.problem(&mut item, status, Trouble::new(code, trouble.detail))?;
+        }
+        self.exhibited.root_read(&item, None);
+        if !reading.staged {
+            return self.end(item).map(|()| None);
+        }
+        self.exhibited.watch.read(1, item.size_bytes);
+        let raw = item.path_raw.as_deref().unwrap_or(item.path.as_bytes());
+        let name = raw.rsplit(|byte| *byte == b'/').next().unwrap_or(raw).to_vec();
+        let content = reading.hashes.0;
+        Ok(Some(StagedItem { item, content, name }))
+    }
+
+    /// A file over the cap that is nearly all hole: its data are scanned, it is not hashed.
+    pub(super) fn holes(&mut self, mut item: Item, source: &Source) -> Result<(), Error> {
+        let detail = format!("{} bytes with {} bytes of data: data scanned, not hashed", source.size(), source.blocks_bytes());
+        self.problem(&mut item, ItemStatus::Skipped, Trouble::new(Code::CapBytes, detail))?;
+        if self.skip == Skip::Group {
+            return self.end(item);
+        }
+        let mut announced = 0;
+        let teller = &mut self.teller;
+        let trouble = read::scan_extents(&item, source, &mut self.buffer, &mut |body| {
+            announced += 1;
+            teller.tell(&body)
+        })?;
+        item.announced += announced;
+        if let Some(trouble) = trouble {
+            self.note(&mut item, Trouble::new(Code::Unreadable, trouble.detail))?;
+        }
+        self.end(item)
+    }
+}
+
+/// Takes sizes and hashes into an item.
+pub(super) fn take(item: &mut Item, reading: &Reading) {
+    item.size_bytes = reading.size;
+    item.sha256 = Some(reading.hashes.0);
+    item.sha1.clone_from(&reading.hashes.1);
+    item.md5.clone_from(&reading.hashes.2);
+}

@@ -1,0 +1,10 @@
+//! Ingest over whole exhibits: trees and archives, well made and hostile.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on stops")]
+
+mod archives;
+mod bombs;
+mod corpus;
+mod pack;
+mod trees;
+mod world;
