@@ -25,7 +25,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Opens the stage at a plain path, `file:///path` or (built with feature `s3`) `s3://bucket/prefix`. A folder is created.
+    /// Opens the stage at a plain path, `file:///path` or `s3://bucket/prefix`. A folder is created.
     pub fn open(url: &str, options: &BTreeMap<String, String>) -> Result<Stage, Error> {
         if let Some((scheme, _)) = url.split_once("://")
             && scheme != "file"
@@ -38,19 +38,17 @@ impl Stage {
         Ok(Stage { store: Arc::new(store), runtime: None })
     }
 
-    #[cfg(feature = "s3")]
     fn open_remote(url: &str, options: &BTreeMap<String, String>) -> Result<Stage, Error> {
         let parsed = url::Url::parse(url).map_err(|error| Error::Stage(format!("{url}: {error}")))?;
+        // Keys belong in the environment; the settings win.
+        let environment =
+            std::env::vars().filter(|(name, _)| name.starts_with("AWS_")).map(|(name, value)| (name.to_lowercase(), value));
+        let options: BTreeMap<String, String> = environment.chain(options.clone()).collect();
         let (store, prefix) = object_store::parse_url_opts(&parsed, options).map_err(failed)?;
         let store = object_store::prefix::PrefixStore::new(store, prefix);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.map_err(|error| Error::Stage(error.to_string()))?;
         Ok(Stage { store: Arc::new(store), runtime: Some(Arc::new(runtime)) })
-    }
-
-    #[cfg(not(feature = "s3"))]
-    fn open_remote(url: &str, _options: &BTreeMap<String, String>) -> Result<Stage, Error> {
-        Err(Error::Stage(format!("{url}: this build has no object stores over the network (feature s3)")))
     }
 
     /// Stages content that is in memory.
