@@ -224,7 +224,7 @@ impl<'a> Worker<'a> {
     }
 
     fn work(mut self, waiting: &Receiver<Work>, answers: &Sender<Answer>) -> Result<(), Error> {
-        while let Ok(Work { position, unit }) = waiting.recv() {
+        while let Some(Work { position, unit }) = self.next(waiting, answers)? {
             if unit.primary.item.exhibit != self.exhibit {
                 self.publish(answers)?;
                 self.exhibit = unit.primary.item.exhibit;
@@ -232,11 +232,25 @@ impl<'a> Worker<'a> {
             let Worker { supervisor, out, batch, batch_bytes, exhibit, message_bytes, .. } = &mut self;
             supervisor.read(&unit, |entry| gather(*out, *exhibit, *message_bytes, batch, batch_bytes, entry))?;
             self.held.push(position);
-            if waiting.is_empty() || self.held.len() >= SHARED {
+            if self.held.len() >= SHARED {
                 self.publish(answers)?;
             }
         }
         Ok(())
+    }
+
+    /// The next unit; `None` when there will be no more. Nothing is held while waiting for one: another worker may have taken
+    /// the last, and the dealer waits for ours.
+    fn next(&mut self, waiting: &Receiver<Work>, answers: &Sender<Answer>) -> Result<Option<Work>, Error> {
+        if let Ok(work) = waiting.try_recv() {
+            return Ok(Some(work));
+        }
+        self.publish(answers)?;
+        // The queue is closed when all is dealt.
+        match waiting.recv() {
+            Ok(work) => Ok(Some(work)),
+            Err(_) => Ok(None),
+        }
     }
 
     /// Publishes what is gathered, then tells the dealer which units that ends.

@@ -8,7 +8,6 @@ mod deaths;
 mod escapes;
 mod evil;
 mod neighbours;
-mod pace;
 mod world;
 
 use std::process::ExitCode;
@@ -19,7 +18,7 @@ type Test = (&'static str, fn());
 fn main() -> ExitCode {
     normalize::sandbox::child::enter_with(evil::prepare);
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let tests = [escapes::TESTS, deaths::TESTS, neighbours::TESTS, pace::TESTS].concat();
+    let tests = [escapes::TESTS, deaths::TESTS, neighbours::TESTS].concat();
     let mut failed = 0;
     for (name, test) in tests.iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|word| name.contains(word))) {
         let outcome = std::panic::catch_unwind(test);

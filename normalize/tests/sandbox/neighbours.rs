@@ -5,6 +5,7 @@ use crate::world::{Outcome, World};
 use model::{Body, Code, ItemStatus, WorkUnit};
 use normalize::{Error, sandbox};
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub const TESTS: &[Test] = &[
     ("exactly_the_guilty_unit_is_quarantined", blame),
@@ -56,19 +57,21 @@ fn killed_from_outside() {
     let units: Vec<_> = (0..3_000).map(|number| world.unit(&number.to_string(), b"many 5")).collect();
     let clean = world.run(&units[..1]);
     let clean: BTreeSet<_> = clean.problems().into_iter().map(|(_, detail)| detail.to_owned()).collect();
-    let mut kills = 0;
-    let outcome = std::thread::scope(|scope| {
-        let run = scope.spawn(|| world.run(&units));
-        while !run.is_finished() {
-            std::thread::sleep(std::time::Duration::from_millis(150));
-            for pid in crate::escapes::children() {
-                let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
-                // It may have ended by itself.
-                kills += usize::from(rustix::process::kill_process(pid, rustix::process::Signal::TERM).is_ok());
-            }
+    let kills = AtomicUsize::new(0);
+    let parsed = |parsed: u64| {
+        // At ten moments of the run, each time every child there is.
+        if parsed / 300 <= kills.load(Ordering::Relaxed) as u64 / 2 {
+            return;
         }
-        run.join().unwrap()
-    });
+        for pid in crate::escapes::children() {
+            let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
+            // It may have ended by itself.
+            let killed = rustix::process::kill_process(pid, rustix::process::Signal::TERM).is_ok();
+            kills.fetch_add(usize::from(killed), Ordering::Relaxed);
+        }
+    };
+    let outcome = world.run_watched(&world.context(), &units, &parsed).unwrap();
+    let kills = kills.into_inner();
     assert!(kills > 2, "{kills} kills");
     assert_eq!(outcome.parsed, 3_000);
     outcome.bodies.iter().for_each(|body| assert!(!is_failed(body)));
