@@ -7,6 +7,7 @@
 
 pub mod bundle;
 pub mod error;
+pub mod exchange;
 pub mod key;
 mod ordered;
 pub mod seal;

@@ -23,6 +23,8 @@ pub enum Command {
     Verify(Verify),
     /// Go back to the evidence and print the raw value that a record, sighting or item comes from
     Explain(Explain),
+    /// Write a bundle in a form that other tools load
+    Export(Export),
     /// Make the unit's signing key
     Keygen(Keygen),
     /// Create the topics of a fleet
@@ -100,6 +102,37 @@ pub struct Explain {
     /// Password to try on encrypted archives (can be repeated)
     #[arg(long = "password")]
     pub passwords: Vec<String>,
+}
+
+/// `haul export`.
+#[derive(Args, Debug)]
+pub struct Export {
+    /// The form
+    #[arg(long = "to", value_parser = clap::builder::PossibleValuesParser::new(export::exchange::FORMATS.iter().map(|format| format.name())))]
+    pub format: String,
+    /// The bundle
+    pub bundle: PathBuf,
+    /// File to write; a folder for csv
+    #[arg(short, long)]
+    pub out: PathBuf,
+    /// Why the data leave the unit; written in the export
+    #[arg(long)]
+    pub purpose: Option<String>,
+    /// Who gets them; written in the export
+    #[arg(long)]
+    pub recipient: Option<String>,
+    /// How far they may travel (Traffic Light Protocol)
+    #[arg(long, default_value = "amber", value_parser = ["clear", "green", "amber", "red"])]
+    pub handling: String,
+    /// Until when they may be kept (a date, 2027-01-31)
+    #[arg(long)]
+    pub retain_until: Option<jiff::civil::Date>,
+    /// Who reads the CSV: a program, or a person with a spreadsheet (formulas and long numbers are quoted)
+    #[arg(long, default_value = "raw", value_parser = ["raw", "spreadsheet"])]
+    pub profile: String,
+    /// Write names, numbers and texts of persons into a stop-payment packet
+    #[arg(long)]
+    pub include_persons: bool,
 }
 
 /// `haul keygen`.

@@ -5,6 +5,7 @@
 //! ends in the same bundle. Limits: one exhibit at a time.
 
 pub mod cli;
+pub mod exchange;
 pub mod explain;
 pub mod journal;
 pub mod keys;
@@ -31,6 +32,7 @@ pub fn dispatch(command: Command) -> Result<u8> {
         Command::Status(arguments) => status::status(&arguments),
         Command::Verify(arguments) => verify::verify(&arguments),
         Command::Explain(arguments) => explain::explain(&arguments),
+        Command::Export(arguments) => exchange::export(&arguments),
         Command::Keygen(arguments) => keys::keygen(&arguments),
         Command::Topics(arguments) => topics(&arguments),
         Command::Artifacts(arguments) => artifacts(&arguments),
