@@ -92,7 +92,7 @@ fn mutant(of: &Path, change: impl FnOnce(&mut Value)) -> PathBuf {
     path
 }
 
-fn first<'v>(list: &'v mut Value, is: impl Fn(&Value) -> bool) -> &'v mut Value {
+fn first(list: &mut Value, is: impl Fn(&Value) -> bool) -> &mut Value {
     list.as_array_mut().unwrap().iter_mut().find(|value| is(value)).unwrap()
 }
 
@@ -171,7 +171,7 @@ fn misp_loads_and_mutants_do_not() {
         attribute["type"] = json!("btc");
     });
     assert_ne!(checked("misp", &wrong_relation), Some(0));
-    let wrong_category = mutant(&misp, |value| value["Event"]["Attribute"][0]["category"] = json!("Person"));
+    let wrong_category = mutant(&misp, |value| value["Event"]["Attribute"][0]["category"] = json!("Nonsense"));
     assert_ne!(checked("misp", &wrong_category), Some(0));
     let no_info = mutant(&misp, |value| {
         value["Event"].as_object_mut().unwrap().remove("info");
