@@ -35,7 +35,8 @@ impl Budget {
     /// The tightest of this budget and the caps on one entry.
     pub fn of_entry(self, settings: &Settings, packed: Option<u64>) -> Budget {
         let ratio = packed.map(|packed| packed.saturating_mul(settings.ingest.cap_ratio).max(ENTRY_FLOOR_BYTES));
-        let entry = Budget { bytes: ratio.unwrap_or(u64::MAX), code: Code::CapRatio }.or(settings.ingest.cap_entry_bytes);
+        let entry = Budget { bytes: ratio.unwrap_or(u64::MAX), code: Code::CapRatio }
+            .or(settings.ingest.cap_entry_bytes.max(packed.unwrap_or(0)));
         if entry.bytes <= self.bytes { entry } else { self }
     }
 

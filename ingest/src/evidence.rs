@@ -11,7 +11,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What the file system tells of one entry.
@@ -147,14 +147,66 @@ fn kind(file_type: FileType) -> Option<FileKind> {
     }
 }
 
-/// Where bytes of a container lie: a file of the evidence, a temporary file, or memory. Cloned cheaply; each reader has a
-/// position of its own, so that threads read one container side by side.
+/// Bytes that are read by position: a disk that an image holds, a stretch of one.
+pub trait Positioned: Send + Sync {
+    /// Its size, bytes.
+    fn size(&self) -> u64;
+
+    /// Reads at most `buffer.len()` bytes at `offset`; 0 only at the end.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+}
+
+/// What lies beside a file: the other parts of a split image.
+pub trait Neighbours: Send + Sync {
+    /// The file's own name.
+    fn name(&self) -> &[u8];
+
+    /// Opens the neighbour of that name, in the same folder.
+    fn open(&self, name: &[u8]) -> io::Result<Source>;
+
+    /// Whether neighbours are items of their own: not so where the evidence is given as one file.
+    fn listed(&self) -> bool;
+}
+
+/// A folder of the evidence, as one of its files sees it.
+struct Folder {
+    root: PathBuf,
+    /// Path of the folder below the root: empty, or with a slash at its end.
+    folder: Vec<u8>,
+    name: Vec<u8>,
+    listed: bool,
+}
+
+impl Neighbours for Folder {
+    fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    fn open(&self, name: &[u8]) -> io::Result<Source> {
+        // A name comes from evidence: it must not lead anywhere else.
+        if name.is_empty() || name == b"." || name == b".." || name.contains(&b'/') || name.contains(&0) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        open_below(&self.root, &[&self.folder[..], name].concat()).and_then(Source::file)
+    }
+
+    fn listed(&self) -> bool {
+        self.listed
+    }
+}
+
+/// Where bytes of a container lie: a file of the evidence, a temporary file, memory, or a disk in an image. Cloned cheaply; each
+/// reader has a position of its own, so that threads read one container side by side.
 #[derive(Clone)]
 pub enum Source {
     /// A file, read by position.
     File(Arc<File>, u64),
     /// Memory.
     Memory(Arc<[u8]>),
+    /// Bytes that a reader of ours makes from others.
+    Virtual(Arc<dyn Positioned>),
+    /// A source whose neighbours can be asked for.
+    Among(Arc<Source>, Arc<dyn Neighbours>),
 }
 
 impl Source {
@@ -168,11 +220,44 @@ impl Source {
         Ok(Source::File(Arc::new(file), size))
     }
 
+    /// A file below a folder of the evidence, which knows its neighbours. `listed`: whether those are items of their own.
+    pub fn below(root: &Path, path: &[u8], listed: bool) -> io::Result<Source> {
+        let file = Source::file(open_below(root, path)?)?;
+        let cut = path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+        let folder = Folder { root: root.to_owned(), folder: path[..cut].to_vec(), name: path[cut..].to_vec(), listed };
+        Ok(Source::Among(Arc::new(file), Arc::new(folder)))
+    }
+
     /// Its size, bytes.
     pub fn size(&self) -> u64 {
         match self {
             Source::File(_, size) => *size,
             Source::Memory(bytes) => bytes.len() as u64,
+            Source::Virtual(disk) => disk.size(),
+            Source::Among(source, _) => source.size(),
+        }
+    }
+
+    /// What lies beside it, where that is known.
+    pub fn neighbours(&self) -> Option<&dyn Neighbours> {
+        match self {
+            Source::Among(_, neighbours) => Some(&**neighbours),
+            _ => None,
+        }
+    }
+
+    /// Reads at most `buffer.len()` bytes at `offset`; 0 only at the end.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        match self {
+            Source::File(file, _) => file.read_at(buffer, offset),
+            Source::Memory(bytes) => {
+                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+                let count = buffer.len().min(bytes.len() - start);
+                buffer[..count].copy_from_slice(&bytes[start..start + count]);
+                Ok(count)
+            }
+            Source::Virtual(disk) => disk.read_at(buffer, offset),
+            Source::Among(source, _) => source.read_at(buffer, offset),
         }
     }
 
@@ -180,7 +265,8 @@ impl Source {
     pub fn blocks_bytes(&self) -> u64 {
         match self {
             Source::File(file, size) => file.metadata().map_or(*size, |meta| std::os::unix::fs::MetadataExt::blocks(&meta) * 512),
-            Source::Memory(bytes) => bytes.len() as u64,
+            Source::Among(source, _) => source.blocks_bytes(),
+            Source::Memory(_) | Source::Virtual(_) => self.size(),
         }
     }
 
@@ -188,7 +274,8 @@ impl Source {
     pub fn extent(&self, from: u64) -> io::Result<Option<(u64, u64)>> {
         use rustix::fs::SeekFrom::{Data, Hole};
         match self {
-            Source::Memory(bytes) => Ok((from < bytes.len() as u64).then_some((from, bytes.len() as u64))),
+            Source::Memory(_) | Source::Virtual(_) => Ok((from < self.size()).then_some((from, self.size()))),
+            Source::Among(source, _) => source.extent(from),
             Source::File(file, _) => match rustix::fs::seek(file, Data(from)) {
                 Ok(start) => Ok(Some((start, rustix::fs::seek(file, Hole(start))?))),
                 Err(rustix::io::Errno::NXIO) => Ok(None),
@@ -201,7 +288,8 @@ impl Source {
     pub fn facts(&self) -> io::Result<Option<Facts>> {
         match self {
             Source::File(file, _) => facts_of(file).map(Some),
-            Source::Memory(_) => Ok(None),
+            Source::Among(source, _) => source.facts(),
+            Source::Memory(_) | Source::Virtual(_) => Ok(None),
         }
     }
 
@@ -220,15 +308,7 @@ pub struct SourceReader {
 
 impl io::Read for SourceReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = match &self.source {
-            Source::File(file, _) => file.read_at(buffer, self.position)?,
-            Source::Memory(bytes) => {
-                let start = usize::try_from(self.position).unwrap_or(usize::MAX).min(bytes.len());
-                let count = buffer.len().min(bytes.len() - start);
-                buffer[..count].copy_from_slice(&bytes[start..start + count]);
-                count
-            }
-        };
+        let count = self.source.read_at(buffer, self.position)?;
         self.position += count as u64;
         Ok(count)
     }

@@ -1,6 +1,7 @@
 //! Containers: one file a format behind [`Container`], and one line in [`FORMATS`].
 
 mod compressed;
+mod disk;
 mod tar;
 mod zip;
 
@@ -39,7 +40,7 @@ pub struct Entry {
 }
 
 /// What went wrong with a container or an entry.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Trouble {
     /// The problem's code.
     pub code: Code,
@@ -100,6 +101,20 @@ pub fn guard<T>(run: impl FnOnce() -> T) -> Option<T> {
 /// Takes entries one after the other; returns an error to stop.
 pub type Visitor<'a> = dyn FnMut(Entry, &mut dyn Read) -> Result<(), crate::Error> + 'a;
 
+/// Stretches of bytes: first and one past the last, in order, apart from each other.
+pub type Ranges = std::sync::Arc<[(u64, u64)]>;
+
+/// An entry that is hashed as a whole and never opened as a container of its own.
+#[derive(Clone, Debug, Default)]
+pub struct Special {
+    /// What of it is scanned; all of it if `None`.
+    pub scan: Option<Ranges>,
+    /// Why nothing more is read from it, and which status that gives.
+    pub ends: Option<(model::ItemStatus, Trouble)>,
+    /// What read it, and what was found to hold.
+    pub definition: Option<String>,
+}
+
 /// An opened container.
 pub trait Container: Send + Sync {
     /// `zip`, `tar`, `tar.gz`, `gzip`, …
@@ -116,6 +131,26 @@ pub trait Container: Send + Sync {
     /// What speaks against an entry of the list though it can be read.
     fn notes(&self, _index: usize) -> Vec<Trouble> {
         Vec::new()
+    }
+
+    /// How an entry of the list is read that is not just a file: a whole disk, a volume that nobody reads.
+    fn special(&self, _index: usize) -> Option<Special> {
+        None
+    }
+
+    /// An entry of the list as bytes read by position, for containers that can: an image in it needs no copy then.
+    fn source(&self, _index: usize) -> Option<Source> {
+        None
+    }
+
+    /// Bytes of the container's own source that no entry covers, where entries are stretches of it: they are scanned as they are.
+    fn uncovered(&self) -> Option<Ranges> {
+        None
+    }
+
+    /// Bytes that may come out of it at least, whatever the caps say: a disk has the size it has.
+    fn volume_bytes(&self) -> u64 {
+        0
     }
 
     /// Troubles met while listing.
@@ -141,7 +176,17 @@ struct Format {
 }
 
 /// Every format.
-const FORMATS: &[Format] = &[zip::FORMAT, tar::FORMAT, compressed::FORMAT];
+const FORMATS: &[Format] = &[zip::FORMAT, disk::FORMAT, tar::FORMAT, compressed::FORMAT];
+
+/// Whether a file is a later part of a split image: it is hashed here and read through the first part.
+pub fn is_later_part(source: &Source) -> bool {
+    disk::is_later_part(source)
+}
+
+/// Whether a file ends as a disk image of a kind that its beginning does not tell.
+pub fn ends_as_image(source: &Source) -> bool {
+    disk::ends_as_image(source)
+}
 
 /// Whether content that begins so is a container.
 pub fn is_container(head: &[u8]) -> bool {
@@ -150,7 +195,9 @@ pub fn is_container(head: &[u8]) -> bool {
 
 /// Opens a container.
 pub fn open(head: &[u8], source: &Source, settings: &Settings, passwords: &[String]) -> Result<Box<dyn Container>, Trouble> {
-    match FORMATS.iter().find(|format| (format.recognize)(head)) {
+    // What an image's end tells comes first: its beginning may be the packed data of anything.
+    let image = disk::ends_as_image(source).then_some(&disk::FORMAT);
+    match image.or_else(|| FORMATS.iter().find(|format| (format.recognize)(head))) {
         Some(format) => guard(|| (format.open)(source, settings, passwords))
             .unwrap_or_else(|| Err(Trouble::new(Code::ContainerDamaged, "decoder gave up"))),
         None => Err(Trouble::new(Code::Unsupported, "no container")),

@@ -7,7 +7,6 @@ use crate::spool::Spool;
 use crate::{Error, Job};
 use config::Settings;
 use model::{Exhibit, Id, Item};
-use std::ffi::OsStr;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -26,9 +25,13 @@ pub fn reopen(job: &Job, settings: &Settings, chain: &[Step]) -> Result<Box<dyn 
     let Some((first, inner)) = chain.split_first() else { return Err(Error::NoItem("an empty chain".to_owned())) };
     let failed = |source| Error::Evidence { path: job.evidence.clone(), source };
     let folder = evidence::facts(&job.evidence).map_err(failed)?.kind.is_none();
-    let path = if folder { job.evidence.join(Path::new(OsStr::from_bytes(&first.path))) } else { job.evidence.clone() };
-    let opened = evidence::open(&path).and_then(Source::file);
-    let mut source = opened.map_err(|source| Error::Evidence { path, source })?;
+    let mut source = if folder {
+        Source::below(&job.evidence, &first.path, true)
+    } else {
+        let name = job.evidence.file_name().map(|name| name.as_bytes().to_vec()).unwrap_or_default();
+        Source::below(job.evidence.parent().unwrap_or(Path::new("")), &name, false)
+    }
+    .map_err(failed)?;
     let exhibit = Exhibit::id_of(&job.case_label, &job.number);
     let mut parent = first;
     for (depth, step) in inner.iter().enumerate() {
@@ -61,6 +64,9 @@ fn member(source: &Source, settings: &Settings, passwords: &[String], wanted: &d
             let Some(index) = entries.iter().position(wanted) else {
                 return Err(Error::NoItem("not in its container".to_owned()));
             };
+            if let Some(source) = container.source(index) {
+                return Ok(source);
+            }
             if let Some(trouble) = container.read(index, &mut take)? {
                 return Err(Error::NoItem(trouble.detail));
             }

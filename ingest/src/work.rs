@@ -4,8 +4,8 @@ mod container;
 mod content;
 
 use crate::budget::Budget;
-use crate::evidence::{self, Source};
-use crate::open::{Entry, HEAD_BYTES, Trouble};
+use crate::evidence::Source;
+use crate::open::{Entry, HEAD_BYTES, Ranges, Special, Trouble};
 use crate::tasks::{Group, Place, Task};
 use crate::tell::Teller;
 use crate::{Error, Exhibited, media_type};
@@ -36,6 +36,12 @@ pub struct Worker<'a> {
     skip: Skip,
     /// What may still come out of the outermost container.
     budget: Budget,
+    /// How the entry that is opened next is read, if it is not just a file.
+    special: Option<Special>,
+    /// The entry that is opened next as bytes read by position.
+    positioned: Option<Source>,
+    /// What is scanned of what is read next.
+    only: Option<Ranges>,
 }
 
 impl<'a> Worker<'a> {
@@ -43,7 +49,9 @@ impl<'a> Worker<'a> {
     pub fn new(exhibited: &'a Exhibited<'a>) -> Worker<'a> {
         let teller = Teller::new(exhibited.exhibit, exhibited.out);
         let buffer = vec![0; exhibited.settings.ingest.read_buffer_bytes];
-        Worker { exhibited, teller, buffer, head: vec![0; HEAD_BYTES], skip: Skip::No, budget: Budget::NONE }
+        let head = vec![0; HEAD_BYTES];
+        let (skip, budget) = (Skip::No, Budget::NONE);
+        Worker { exhibited, teller, buffer, head, skip, budget, special: None, positioned: None, only: None }
     }
 
     /// Works until nothing is left.
@@ -195,7 +203,7 @@ impl<'a> Worker<'a> {
             let words = if unread { "; target not read: on this mount that would set its access time" } else { "" };
             return self.unopened_kind(item, words).map(|()| None);
         }
-        let source = match evidence::open_below(&self.exhibited.root, &entry.path).and_then(Source::file) {
+        let source = match Source::below(&self.exhibited.root, &entry.path, !self.exhibited.single) {
             Ok(source) => source,
             Err(error) => {
                 // A link or a folder where a file was listed, or nothing at all.

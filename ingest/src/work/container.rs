@@ -4,8 +4,8 @@ use super::content::take;
 use super::{Skip, Worker, directory};
 use crate::budget::{Budget, Shares};
 use crate::evidence::Source;
-use crate::open::{self, Container, Entry, HEAD_BYTES, Trouble};
-use crate::read::Reading;
+use crate::open::{self, Container, Entry, HEAD_BYTES, Ranges, Trouble};
+use crate::read::{self, Reading};
 use crate::tasks::{Group, Place, Task, cut, database_of, groups};
 use crate::{Error, media_type};
 use model::{Body, Code, FileKind, Item, ItemStatus, LedgerRow, StagedItem};
@@ -39,6 +39,9 @@ impl Worker<'_> {
             }
             Ok(container) => {
                 let container: Arc<dyn Container> = Arc::from(container);
+                if place.depth == 0 {
+                    self.budget.bytes = self.budget.bytes.max(container.volume_bytes());
+                }
                 self.exhibited.root_read(&item, Some(container.name()));
                 self.contents(place, item, container, &source, on_disk)
             }
@@ -58,6 +61,24 @@ impl Worker<'_> {
         let mut reader = source.reader();
         reader.rewind().map_err(Error::Temporary)?;
         self.plain(item, &[], &mut reader, None, false).map(|(item, _)| item)
+    }
+
+    /// Scans the bytes of a container that none of its entries covers.
+    fn scan_ranges(&mut self, mut item: Item, source: &Source, ranges: Ranges) -> Result<Item, Error> {
+        if self.skip == Skip::Group {
+            return Ok(item);
+        }
+        let mut announced = 0;
+        let teller = &mut self.teller;
+        let trouble = read::scan_ranges(&item, source, &ranges, &mut self.buffer, &mut |body| {
+            announced += 1;
+            teller.tell(&body)
+        })?;
+        item.announced += announced;
+        if let Some(trouble) = trouble {
+            self.problem(&mut item, ItemStatus::Partial, trouble)?;
+        }
+        Ok(item)
     }
 
     /// Lists a container, ends its item, and reads its entries: those of a file on disk are shared with the other threads.
@@ -86,7 +107,11 @@ impl Worker<'_> {
         self.exhibited.watch.listed(files.len() as u64, bytes);
         folders.iter().try_for_each(|folder| self.directory(&inner, folder))?;
         self.count(&mut item, container.told(), files.len() as u64, folders.len() as u64)?;
-        let item = if container.troubles().iter().any(damages) { self.scan_raw(item, source)? } else { item };
+        let item = match container.uncovered() {
+            Some(ranges) => self.scan_ranges(item, source, ranges)?,
+            None if container.troubles().iter().any(damages) => self.scan_raw(item, source)?,
+            None => item,
+        };
         self.end(item)?;
         drop((folders, files));
         let groups = groups(entries);
@@ -143,10 +168,13 @@ impl Worker<'_> {
     ) -> Result<Option<StagedItem>, Error> {
         let notes = container.notes(at);
         let mut staged = None;
+        self.special = container.special(at);
+        self.positioned = container.source(at);
         let trouble = container.read(at, &mut |stream| {
             staged = self.member(place, entry.clone(), notes.clone(), stream)?;
             Ok(())
         })?;
+        (self.special, self.positioned) = (None, None);
         match trouble {
             Some(trouble) => self.refused(place, entry, notes, trouble).map(|()| None),
             None => Ok(staged),
@@ -183,7 +211,7 @@ impl Worker<'_> {
         notes.into_iter().try_for_each(|note| self.note(&mut item, note))?;
         let status = match trouble.code {
             Code::Encrypted => ItemStatus::Locked,
-            Code::CapBytes | Code::CapRatio => ItemStatus::Skipped,
+            Code::CapBytes | Code::CapRatio | Code::Overwritten => ItemStatus::Skipped,
             _ => ItemStatus::Failed,
         };
         self.problem(&mut item, status, trouble)?;

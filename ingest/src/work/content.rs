@@ -3,7 +3,7 @@
 use super::{Skip, Worker};
 use crate::budget::Budget;
 use crate::evidence::Source;
-use crate::open::{self, Entry, Trouble};
+use crate::open::{self, Entry, Special, Trouble};
 use crate::read::{self, Capped, Reading, Wish};
 use crate::spool::Spool;
 use crate::tasks::Place;
@@ -38,7 +38,11 @@ impl Worker<'_> {
         let (filled, error) = read::fill(&mut reader, head);
         let head = &head[..filled];
         item.media_type = media_type::of(head).map(str::to_owned);
-        if error.is_none() && self.opens(place, &mut item, head)? {
+        let image = open::ends_as_image(&source);
+        if !image && error.is_none() && open::is_later_part(&source) {
+            return self.later_part(item, listed, &source).map(|()| None);
+        }
+        if error.is_none() && self.opens(place, &mut item, image || open::is_container(head))? {
             let reading = self.hash(&item, &[], &mut source.reader())?;
             let item = self.compare(item, &reading, listed, &source)?;
             return self.container(place, item, head, source, &reading, true).map(|()| None);
@@ -50,6 +54,20 @@ impl Worker<'_> {
         let (item, reading) = self.plain(item, head, &mut reader, error, true)?;
         let item = self.compare(item, &reading, listed, &source)?;
         self.finish(item, reading)
+    }
+
+    /// A later part of a split image: what it holds is read through the first.
+    fn later_part(&mut self, item: Item, listed: &Entry, source: &Source) -> Result<(), Error> {
+        let reading = self.hash(&item, &[], &mut source.reader())?;
+        let mut item = self.compare(item, &reading, listed, source)?;
+        take(&mut item, &reading);
+        if item.status == ItemStatus::Plain {
+            (item.status, item.definition) = (ItemStatus::Parsed, Some("part of a split image".to_owned()));
+        }
+        if let Some(trouble) = reading.trouble {
+            self.problem(&mut item, ItemStatus::Partial, Trouble::new(Code::Unreadable, trouble.detail))?;
+        }
+        self.end(item)
     }
 
     /// The content of an entry of a container, as it comes.
@@ -87,10 +105,16 @@ impl Worker<'_> {
                 None
             }
         };
-        if error.is_none() && self.opens(place, &mut item, head)? {
-            let mut spool = Spool::new(head, &mut capped);
-            let reading = self.hash(&item, head, &mut spool)?;
-            let source = spool.finish()?;
+        let (special, positioned) = (self.special.take(), self.positioned.take());
+        let image = || open::is_container(head) || positioned.as_ref().is_some_and(open::ends_as_image);
+        if error.is_none() && special.is_none() && self.opens(place, &mut item, image())? {
+            let (reading, source) = match positioned {
+                Some(source) => (self.hash(&item, head, &mut capped)?, source),
+                None => {
+                    let mut spool = Spool::new(head, &mut capped);
+                    (self.hash(&item, head, &mut spool)?, spool.finish()?)
+                }
+            };
             self.budget = self.budget.less(reading.size);
             let trouble = stop(capped.stopped, &reading).or_else(|| reading.trouble.clone());
             if let Some(trouble) = trouble {
@@ -103,18 +127,33 @@ impl Worker<'_> {
             self.exhibited.watch.read(1, item.size_bytes);
             return Ok(None);
         }
-        let (mut item, mut reading) = self.plain(item, head, &mut capped, error, true)?;
+        self.only = special.as_ref().and_then(|special| special.scan.clone());
+        let (mut item, mut reading) = self.plain(item, head, &mut capped, error, special.is_none())?;
         self.budget = self.budget.less(reading.size);
         if let Some(trouble) = stop(capped.stopped, &reading) {
             reading.trouble = None;
             self.problem(&mut item, ItemStatus::Partial, trouble)?;
         }
-        self.finish(item, reading)
+        match special {
+            Some(special) => self.whole(item, reading, special).map(|()| None),
+            None => self.finish(item, reading),
+        }
+    }
+
+    /// Ends an entry that stands for a whole disk or volume.
+    fn whole(&mut self, mut item: Item, reading: Reading, special: Special) -> Result<(), Error> {
+        if let Some((status, trouble)) = special.ends {
+            self.problem(&mut item, status, trouble)?;
+        } else if item.status == ItemStatus::Plain {
+            item.status = ItemStatus::Parsed;
+            item.definition = special.definition.filter(|_| reading.trouble.is_none());
+        }
+        self.finish(item, reading).map(|_| ())
     }
 
     /// Whether content is opened as a container; a cap on nesting is a problem.
-    fn opens(&mut self, place: &Place, item: &mut Item, head: &[u8]) -> Result<bool, Error> {
-        if !open::is_container(head) {
+    fn opens(&mut self, place: &Place, item: &mut Item, is_container: bool) -> Result<bool, Error> {
+        if !is_container {
             return Ok(false);
         }
         let cap = self.exhibited.settings.ingest.cap_depth;
@@ -135,7 +174,8 @@ impl Worker<'_> {
         early: Option<std::io::Error>,
         keep: bool,
     ) -> Result<(Item, Reading), Error> {
-        let wish = Wish { settings: self.exhibited.settings, stage: self.exhibited.stage, scan: true, keep };
+        let only = self.only.take();
+        let wish = Wish { settings: self.exhibited.settings, stage: self.exhibited.stage, scan: true, only, keep };
         let teller = &mut self.teller;
         let mut announced = 0;
         let mut found = |body: Body| {
@@ -151,7 +191,7 @@ impl Worker<'_> {
     }
 
     fn hash(&mut self, item: &Item, head: &[u8], reader: &mut dyn Read) -> Result<Reading, Error> {
-        let wish = Wish { settings: self.exhibited.settings, stage: self.exhibited.stage, scan: false, keep: false };
+        let wish = Wish { settings: self.exhibited.settings, stage: self.exhibited.stage, scan: false, only: None, keep: false };
         read::read(item, head, reader, &mut self.buffer, &wish, &mut |_| Ok(()))
     }
 

@@ -5,6 +5,7 @@
 mod archives;
 mod bombs;
 mod corpus;
+mod images;
 mod pack;
 mod trees;
 mod world;
