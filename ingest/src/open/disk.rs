@@ -13,6 +13,8 @@
 //! [`guard`].
 
 mod fields;
+#[cfg(test)]
+mod hostile;
 mod image;
 mod pieces;
 mod sink;

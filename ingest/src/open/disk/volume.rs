@@ -1,5 +1,7 @@
 //! File systems: one file each, and one line in [`KINDS`]; what is recognized but not read is a line in [`UNREAD`].
 
+mod apfs;
+mod apfs_tree;
 mod exfat;
 mod ext;
 mod ext_directory;
@@ -45,7 +47,7 @@ pub struct Kind {
 }
 
 /// Every kind that is read.
-pub const KINDS: &[Kind] = &[ntfs::KIND, exfat::KIND, iso::KIND, ext::KIND, hfs::KIND, fat::KIND];
+pub const KINDS: &[Kind] = &[apfs::KIND, ntfs::KIND, exfat::KIND, iso::KIND, ext::KIND, hfs::KIND, fat::KIND];
 
 /// A kind of volume that is known and not read: hashed as a whole, scanned as it is.
 pub struct Unread {
