@@ -74,7 +74,6 @@ pub const UNREAD: &[Unread] = &[
         recognize: |head| has(head, 88, b"CS"),
         needs: Some("FileVault password, or a reader of Core Storage"),
     },
-    Unread { name: "APFS", recognize: |head| has(head, 32, b"NXSB"), needs: Some("a reader of APFS") },
     Unread { name: "HFS", recognize: is_hfs, needs: Some("a reader of HFS (not HFS+)") },
     Unread { name: "F2FS", recognize: |head| u32le(head, 1024) == 0xf2f5_2010, needs: Some("a reader of F2FS") },
     Unread { name: "EROFS", recognize: |head| u32le(head, 1024) == 0xe0f5_e1e2, needs: Some("a reader of EROFS") },
