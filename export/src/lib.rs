@@ -11,6 +11,7 @@ pub mod exchange;
 pub mod key;
 mod ordered;
 pub mod seal;
+pub mod search;
 pub mod sink;
 pub mod stages;
 pub mod verify;

@@ -12,6 +12,7 @@ pub mod keys;
 pub mod progress;
 pub mod raid;
 pub mod run;
+pub mod search;
 pub mod status;
 pub mod summary;
 pub mod verify;
@@ -32,6 +33,7 @@ pub fn dispatch(command: Command) -> Result<u8> {
         Command::Status(arguments) => status::status(&arguments),
         Command::Verify(arguments) => verify::verify(&arguments),
         Command::Explain(arguments) => explain::explain(&arguments),
+        Command::Search(arguments) => search::search(&arguments.settle()),
         Command::Export(arguments) => exchange::export(&arguments),
         Command::Keygen(arguments) => keys::keygen(&arguments),
         Command::Topics(arguments) => topics(&arguments),
