@@ -101,34 +101,35 @@ impl Inputs {
     }
 
     /// The one row that rows of equal id come to.
-    fn unite(&self, table: &'static Table, same: &[Found]) -> Result<Vec<Value>, Error> {
-        let Some(first) = same.first() else { return Ok(Vec::new()) };
-        let mut united = first.values.clone();
+    fn unite(&self, table: &'static Table, mut first: Found, others: &[Found]) -> Result<Vec<Value>, Error> {
         let validity = if table.name == "observable" { table.column("validity") } else { None };
-        for other in &same[1..] {
+        for other in others {
             for (place, column) in table.columns.iter().enumerate() {
-                let (Some(kept), Some(value)) = (united.get_mut(place), other.values.get(place)) else { continue };
+                let (Some(kept), Some(value)) = (first.values.get_mut(place), other.values.get(place)) else { continue };
                 if Some(place) == validity {
                     // Weak where one exhibit holds it up, strong where another does: the strongest counts, each part's own is kept.
                     if rank(value) < rank(kept) {
                         *kept = value.clone();
                     }
                 } else if kept != value {
-                    return Err(self.conflict(table, first, other.input, format!("another {}", column.name)));
+                    return Err(self.conflict(table, &first, other.input, format!("another {}", column.name)));
                 }
             }
         }
-        self.whole(table, same, &united)?;
-        Ok(united)
+        self.whole(table, &first, others)?;
+        Ok(first.values)
     }
 
     /// An exhibit that several inputs hold is the same in each: a row that one has they all have.
-    fn whole(&self, table: &'static Table, same: &[Found], united: &[Value]) -> Result<(), Error> {
+    fn whole(&self, table: &'static Table, first: &Found, others: &[Found]) -> Result<(), Error> {
         let exhibit = table.column(if table.name == "exhibit" { "id" } else { "exhibit_id" });
-        let Some(Value::Blob(exhibit)) = exhibit.and_then(|place| united.get(place)) else { return Ok(()) };
+        let Some(Value::Blob(exhibit)) = exhibit.and_then(|place| first.values.get(place)) else { return Ok(()) };
         let holders = self.holders.get(exhibit).map_or(&[][..], Vec::as_slice);
-        let Some(first) = same.first().filter(|_| holders.len() > same.len()) else { return Ok(()) };
-        match holders.iter().find(|holder| !same.iter().any(|found| found.input == **holder)) {
+        if holders.len() <= 1 + others.len() {
+            return Ok(());
+        }
+        let holds = |holder: &&usize| first.input == **holder || others.iter().any(|found| found.input == **holder);
+        match holders.iter().find(|holder| !holds(holder)) {
             Some(holder) => Err(self.conflict(table, first, *holder, "the second holds the exhibit without this row".to_owned())),
             None => Ok(()),
         }
@@ -197,9 +198,13 @@ impl Gather for Inputs {
             }
             Source::Range(range) => range,
         };
-        let found = self.found(job.table, range)?;
-        for same in found.chunk_by(|a, b| a.id() == b.id()) {
-            values.extend(self.unite(job.table, same)?);
+        let mut found = self.found(job.table, range)?.into_iter().peekable();
+        while let Some(first) = found.next() {
+            let mut others = Vec::new();
+            while let Some(other) = found.next_if(|other| other.id() == first.id()) {
+                others.push(other);
+            }
+            values.extend(self.unite(job.table, first, &others)?);
         }
         Ok(())
     }
