@@ -38,7 +38,7 @@ fn main() {
     let dump_s = begin.elapsed().as_secs_f64();
     writeln!(out, "sqlite3 .dump | sqlite3 {dump_s:.1} s: the merge takes {:.2} of it", merge_s / dump_s).unwrap();
     let begin = Instant::now();
-    let report = export::verify(&joining.out.to_owned()).unwrap();
+    let report = export::verify(joining.out).unwrap();
     writeln!(out, "verify {:.1} s, holds: {}", begin.elapsed().as_secs_f64(), report.holds()).unwrap();
     std::fs::remove_dir_all(folder).unwrap();
 }
@@ -64,8 +64,9 @@ fn dump(bundles: &[PathBuf], out: &Path) {
     input.write_all(b"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;\n").unwrap();
     for bundle in bundles {
         let pipe = "sqlite3 -readonly \"$1\" .dump | sed -e 's/^CREATE TABLE /CREATE TABLE IF NOT EXISTS /' -e 's/^INSERT INTO /INSERT OR IGNORE INTO /'";
-        let text = Command::new("sh").args(["-c", pipe, "sh"]).arg(bundle).stdout(Stdio::piped()).spawn().unwrap();
-        std::io::copy(&mut text.stdout.unwrap(), &mut input).unwrap();
+        let mut text = Command::new("sh").args(["-c", pipe, "sh"]).arg(bundle).stdout(Stdio::piped()).spawn().unwrap();
+        std::io::copy(text.stdout.as_mut().unwrap(), &mut input).unwrap();
+        assert!(text.wait().unwrap().success());
     }
     drop(input);
     target.wait().unwrap();

@@ -440,3 +440,36 @@ fn what_two_bundles_have_in_common_is_listed_with_its_exhibits() {
     assert_eq!(found, expected);
     assert!(export::matching(&bundles[0], &bench.path("one")).is_err());
 }
+
+/// The commands as they are typed: their exit codes, and data on stdout alone.
+#[test]
+fn the_commands_say_how_it_went() {
+    let bench = Bench::new();
+    let bundles = bench.bundles(3);
+    let haul = |words: &[&str], paths: &[&PathBuf]| {
+        let mut command = Command::new(tests::command::binary("haul"));
+        command.args(words).args(paths).env("HAUL_KEY", bench.path("one"));
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let out = bench.path("all.sqlite");
+    let merge = ["merge", "-o", out.to_str().unwrap()];
+    std::fs::copy(&bundles[0], bench.path("changed")).unwrap();
+    Connection::open(bench.path("changed")).unwrap().execute("UPDATE message SET text = 'no'", []).unwrap();
+    let (code, stdout, stderr) = haul(&merge, &[&bundles[1], &bench.path("changed")]);
+    assert_eq!((code, stdout.as_str()), (Some(1), ""), "{stderr}");
+    assert!(stderr.contains("changed does not hold: row: table message"), "{stderr}");
+    assert_eq!(haul(&merge, &[&bundles[0], &bench.path("missing")]).0, Some(2));
+    assert_eq!(bench.left("all"), Vec::<String>::new());
+    let (code, stdout, stderr) = haul(&merge, &[&bundles[0], &bundles[1], &bundles[2]]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.contains("3 bundles joined"), "{stdout}");
+    let (code, stdout, _) = haul(&["verify"], &[&out]);
+    assert_eq!((code, stdout.lines().filter(|line| line.starts_with("  part: case ")).count()), (Some(0), 3), "{stdout}");
+    assert_eq!(haul(&merge, &[&bundles[0]]).0, Some(2));
+    let (code, stdout, stderr) = haul(&["match"], &[&bundles[0], &bundles[2]]);
+    assert_eq!((code, stdout.lines().count()), (Some(0), 3), "{stdout}");
+    assert!(stderr.contains("2 observables in common"), "{stderr}");
+    let (_, stdout, _) = haul(&["match", "--jsonl"], &[&bundles[0], &bundles[2]]);
+    assert!(stdout.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["kind"] == "wallet_address"));
+}
