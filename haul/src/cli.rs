@@ -21,6 +21,10 @@ pub enum Command {
     Status(Status),
     /// Check bundles: ledger, leaves, root, signature; the first thing that is wrong is named
     Verify(Verify),
+    /// Join bundles of any units and cases into one; order, grouping and repetition change nothing
+    Merge(Merge),
+    /// List the observables that two bundles of your own have in common, and on which exhibits
+    Match(Match),
     /// Go back to the evidence and print the raw value that a record, sighting or item comes from
     Explain(Explain),
     /// Look for words, numbers, names and addresses in bundles
@@ -89,6 +93,32 @@ pub struct Verify {
     /// Bundles to check
     #[arg(required = true)]
     pub bundles: Vec<PathBuf>,
+}
+
+/// `haul merge`.
+#[derive(Args, Debug)]
+pub struct Merge {
+    /// Bundles to join, merged or not
+    #[arg(required = true)]
+    pub bundles: Vec<PathBuf>,
+    /// File to write; it must not exist
+    #[arg(short, long)]
+    pub out: PathBuf,
+    /// Do not sign the merged bundle; it says so
+    #[arg(long)]
+    pub unsigned: bool,
+}
+
+/// `haul match`.
+#[derive(Args, Debug)]
+pub struct Match {
+    /// A bundle, merged or not
+    pub first: PathBuf,
+    /// Another
+    pub second: PathBuf,
+    /// One JSON object a line
+    #[arg(long)]
+    pub jsonl: bool,
 }
 
 /// `haul explain`.

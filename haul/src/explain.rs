@@ -50,7 +50,7 @@ pub fn explain(arguments: &cli::Explain) -> Result<u8> {
         let sha256 = link.sha256.map_or("not hashed".to_owned(), |digest| digest.to_string());
         writeln!(out, "in {} · sha256 {sha256}", escape(&link.path))?;
     }
-    let job = job(&connection, arguments)?;
+    let job = job(&connection, place.item, arguments)?;
     let folder = tempfile::tempdir()?;
     let content = folder.path().join("main");
     let link = chain.last().context("an item has a place in its exhibit")?;
@@ -154,9 +154,11 @@ fn chain(connection: &Connection, item: Id) -> Result<Vec<Link>> {
 }
 
 /// The exhibit's evidence: as given, or as the run record beside the bundle says.
-fn job(connection: &Connection, arguments: &cli::Explain) -> Result<Job> {
-    let sql = "SELECT case_label, number, kind FROM exhibit";
-    let (case_label, number, kind) = connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+fn job(connection: &Connection, item: Id, arguments: &cli::Explain) -> Result<Job> {
+    // A merged bundle has many exhibits: the item's counts.
+    let sql = "SELECT case_label, number, kind FROM exhibit WHERE id = (SELECT exhibit_id FROM item WHERE id = ?1)";
+    let (case_label, number, kind) =
+        connection.query_row(sql, [item.bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     let evidence = match &arguments.evidence {
         Some(path) => path.clone(),
         None => {
@@ -180,10 +182,11 @@ fn fetch(job: &Job, chain: &[Link], to: &Path) -> Result<()> {
 fn companions(connection: &Connection, job: &Job, chain: &[Link], folder: &Path) -> Result<()> {
     let Some((link, outer)) = chain.split_last() else { return Ok(()) };
     for suffix in ["-wal", "-journal"] {
-        let sql = "SELECT id FROM item WHERE path = ?1 AND parent_id IS ?2 AND file_kind = 'file' AND sha256 IS NOT NULL";
+        let sql = "SELECT id FROM item WHERE path = ?1 AND parent_id IS ?2 AND file_kind = 'file' AND sha256 IS NOT NULL
+                   AND exhibit_id = (SELECT exhibit_id FROM item WHERE id = ?3)";
         let parent = outer.last().map(|link| link.id.0);
         let path = format!("{}{suffix}", link.path);
-        let id: Option<[u8; 16]> = connection.query_row(sql, (&path, parent), |row| row.get(0)).optional()?;
+        let id: Option<[u8; 16]> = connection.query_row(sql, (&path, parent, link.id.bytes()), |row| row.get(0)).optional()?;
         if let Some(id) = id {
             let companion = self::chain(connection, Id(id))?;
             fetch(job, &companion, &folder.join(format!("main{suffix}")))?;

@@ -9,6 +9,8 @@ pub mod exchange;
 pub mod explain;
 pub mod journal;
 pub mod keys;
+pub mod matching;
+pub mod merge;
 pub mod progress;
 pub mod raid;
 pub mod run;
@@ -32,6 +34,8 @@ pub fn dispatch(command: Command) -> Result<u8> {
         Command::Run(arguments) => run::run(arguments),
         Command::Status(arguments) => status::status(&arguments),
         Command::Verify(arguments) => verify::verify(&arguments),
+        Command::Merge(arguments) => merge::merge(&arguments),
+        Command::Match(arguments) => matching::matching(&arguments),
         Command::Explain(arguments) => explain::explain(&arguments),
         Command::Search(arguments) => search::search(&arguments.settle()),
         Command::Export(arguments) => exchange::export(&arguments),

@@ -1,6 +1,7 @@
 //! Where the rows of a bundle come from: ranges of ids in the working store and in the scratch beside it.
 
 use super::scratch::Scratch;
+use super::write::Gather;
 use crate::Error;
 use crate::bundle::row::{self, Known, Row};
 use crate::bundle::schema::Table;
@@ -118,30 +119,6 @@ impl Reader {
         Ok(Reader { connection, path, exhibit: scratch.exhibit(), known: HashMap::new() })
     }
 
-    /// Appends the values of every row of a job, in the order of their keys.
-    pub fn rows(&mut self, job: &Job, values: &mut Vec<Value>) -> Result<(), Error> {
-        let (first, end) = &job.range;
-        match &job.source {
-            Source::Rows(rows) => values.extend_from_slice(rows),
-            Source::Entries(kind) => {
-                let sql = "SELECT id, body FROM entry WHERE exhibit = ?1 AND kind = ?2 AND id >= ?3 AND id < ?4 ORDER BY id";
-                for (id, body) in self.bodies(sql, *kind, first, end)? {
-                    row::push(decode(id, &body)?, values, self)?;
-                }
-            }
-            Source::Problems => {
-                let sql = "SELECT id, body FROM entry WHERE exhibit = ?1 AND kind = ?2 AND id >= ?3 AND id < ?4
-                           UNION ALL SELECT id, body FROM scratch.problem WHERE id >= ?3 AND id < ?4 ORDER BY id";
-                for (id, body) in self.bodies(sql, Kind::Problem, first, end)? {
-                    row::push(decode(id, &body)?, values, self)?;
-                }
-            }
-            Source::Folded(kind) => self.folded(*kind, first, end, values)?,
-            Source::Observables => self.observables(first, end, values).map_err(|source| self.error(source))?,
-        }
-        Ok(())
-    }
-
     fn error(&self, source: rusqlite::Error) -> Error {
         Error::Store { path: self.path.clone(), source }
     }
@@ -202,6 +179,37 @@ impl Reader {
             let mut row = Row::new("observable", values);
             row.put("id", Id(found.get(0)?)).put("kind", kind).put("value", value).put("chain", chain);
             row.put("validity", validity.name());
+        }
+        Ok(())
+    }
+}
+
+impl Gather for Reader {
+    type Job = Job;
+
+    fn table(job: &Job) -> &'static Table {
+        job.table
+    }
+
+    fn rows(&mut self, job: &Job, values: &mut Vec<Value>) -> Result<(), Error> {
+        let (first, end) = &job.range;
+        match &job.source {
+            Source::Rows(rows) => values.extend_from_slice(rows),
+            Source::Entries(kind) => {
+                let sql = "SELECT id, body FROM entry WHERE exhibit = ?1 AND kind = ?2 AND id >= ?3 AND id < ?4 ORDER BY id";
+                for (id, body) in self.bodies(sql, *kind, first, end)? {
+                    row::push(decode(id, &body)?, values, self)?;
+                }
+            }
+            Source::Problems => {
+                let sql = "SELECT id, body FROM entry WHERE exhibit = ?1 AND kind = ?2 AND id >= ?3 AND id < ?4
+                           UNION ALL SELECT id, body FROM scratch.problem WHERE id >= ?3 AND id < ?4 ORDER BY id";
+                for (id, body) in self.bodies(sql, Kind::Problem, first, end)? {
+                    row::push(decode(id, &body)?, values, self)?;
+                }
+            }
+            Source::Folded(kind) => self.folded(*kind, first, end, values)?,
+            Source::Observables => self.observables(first, end, values).map_err(|source| self.error(source))?,
         }
         Ok(())
     }
