@@ -5,6 +5,7 @@
 mod archives;
 mod bombs;
 mod corpus;
+mod formats;
 mod images;
 mod pack;
 mod trees;

@@ -150,6 +150,10 @@ impl Told {
         self.bodies.values().filter_map(|body| if let Body::Problem(problem) = body { Some(problem) } else { None })
     }
 
+    pub fn sightings(&self) -> impl Iterator<Item = &model::Sighting> {
+        self.bodies.values().filter_map(|body| if let Body::Sighting(sighting) = body { Some(&**sighting) } else { None })
+    }
+
     pub fn ledger(&self) -> impl Iterator<Item = &LedgerRow> {
         self.bodies.values().filter_map(|body| if let Body::Ledger(row) = body { Some(row) } else { None })
     }

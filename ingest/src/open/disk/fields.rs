@@ -81,6 +81,23 @@ pub fn damaged(detail: &str) -> io::Error {
     Damage::error(Code::ContainerDamaged, detail)
 }
 
+/// Inflates a zlib stream that gives at most so many bytes, and holds it against its checksum: that stands behind the data, so that room
+/// for one byte more is needed to reach it.
+pub fn inflate(packed: &[u8], room: usize) -> io::Result<Vec<u8>> {
+    let mut data = vec![0; room + 1];
+    let mut inflate = flate2::Decompress::new(true);
+    let status = inflate.decompress(packed, &mut data, flate2::FlushDecompress::Finish);
+    let bytes = length(inflate.total_out());
+    match status {
+        Ok(flate2::Status::StreamEnd) if bytes <= room => {
+            data.truncate(bytes);
+            Ok(data)
+        }
+        Ok(_) => Err(damaged(&format!("packed data do not end after {bytes} bytes"))),
+        Err(error) => Err(Damage::error(Code::ChecksumMismatch, &format!("packed data: {error}"))),
+    }
+}
+
 /// A trouble with the place in front.
 pub fn at_place(place: &str, error: &io::Error) -> Trouble {
     let Trouble { code, detail } = Trouble::of(error);
@@ -147,6 +164,19 @@ mod tests {
     fn names() {
         assert_eq!(utf16le(&[0x14, 0x04, 0x3d, 0xd8, 0x00, 0xde]), "Д😀".as_bytes());
         assert_eq!(utf16le(&[0x3d, 0xd8]), "\u{fffd}".as_bytes());
+    }
+
+    #[test]
+    fn inflated_data_are_held_against_their_checksum() {
+        use std::io::Write;
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::none());
+        encoder.write_all(b"hello").unwrap();
+        let mut packed = encoder.finish().unwrap();
+        assert_eq!(inflate(&packed, 5).unwrap(), b"hello");
+        assert!(inflate(&packed, 4).is_err());
+        let at = packed.windows(5).position(|window| window == b"hello").unwrap();
+        packed[at] = b'H';
+        assert_eq!(Trouble::of(&inflate(&packed, 5).unwrap_err()).code, Code::ChecksumMismatch);
     }
 
     #[test]

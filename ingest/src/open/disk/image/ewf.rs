@@ -7,7 +7,6 @@ use super::ewf_table::Table;
 use super::{Image, Opened, Stored};
 use crate::evidence::Source;
 use crate::open::{Damage, Trouble};
-use flate2::{Decompress, FlushDecompress};
 use model::Code;
 use std::io;
 
@@ -256,17 +255,19 @@ impl Layout for Ewf {
                 false => Err(Damage::error(Code::ChecksumMismatch, &format!("chunk {chunk} of the E01 image"))),
             };
         }
-        let mut data = vec![0; expected];
-        let mut inflate = Decompress::new(true);
-        let inflated = inflate.decompress(&packed, &mut data, FlushDecompress::Finish);
-        match inflated {
-            Ok(_) if inflate.total_out() == expected as u64 => Ok(data),
-            Ok(_) => {
-                Err(Damage::error(Code::ContainerDamaged, &format!("chunk {chunk} unpacks to {} bytes", inflate.total_out())))
-            }
-            Err(error) => Err(Damage::error(Code::ChecksumMismatch, &format!("chunk {chunk} of the E01 image: {error}"))),
+        // Some tools fill the last chunk up.
+        let data = fields::inflate(&packed, length(self.chunk_bytes)).map_err(|error| at_chunk(chunk, &error))?;
+        match data.len() >= expected {
+            true => Ok(slice(&data, 0, expected).to_vec()),
+            false => Err(Damage::error(Code::ContainerDamaged, &format!("chunk {chunk} unpacks to {} bytes", data.len()))),
         }
     }
+}
+
+/// An error with the chunk in front.
+fn at_chunk(chunk: u64, error: &io::Error) -> io::Error {
+    let Trouble { code, detail } = fields::at_place(&format!("chunk {chunk} of the E01 image"), error);
+    Damage::error(code, &detail)
 }
 
 #[cfg(test)]

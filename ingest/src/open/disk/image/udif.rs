@@ -6,7 +6,6 @@ use super::super::pieces::{Disk, Layout, Piece};
 use super::{Image, Opened};
 use crate::evidence::Source;
 use crate::open::{Damage, Trouble};
-use flate2::{Decompress, FlushDecompress};
 use model::Code;
 use std::io::{self, Read};
 
@@ -185,15 +184,7 @@ impl Layout for Udif {
             ADC => data = adc(&packed, data.len())?,
             BZIP2 => bzip2::read::BzDecoder::new(&packed[..]).read_exact(&mut data)?,
             LZMA => liblzma::read::XzDecoder::new(&packed[..]).read_exact(&mut data)?,
-            _ => {
-                let mut inflate = Decompress::new(true);
-                let inflated = inflate.decompress(&packed, &mut data, FlushDecompress::Finish);
-                if let Err(error) = inflated {
-                    let detail = format!("piece at byte {}: {error}", piece.at);
-                    return Err(Damage::error(Code::ChecksumMismatch, &detail));
-                }
-                data.truncate(length(inflate.total_out()));
-            }
+            _ => data = fields::inflate(&packed, data.len())?,
         }
         Ok(data)
     }

@@ -6,7 +6,6 @@ use super::super::pieces::{Disk, Joined, Layout, Piece, Window};
 use super::{Image, Opened};
 use crate::evidence::{Positioned, Source};
 use crate::open::{Damage, Trouble};
-use flate2::{Decompress, FlushDecompress};
 use model::Code;
 use std::io;
 use std::sync::Arc;
@@ -76,12 +75,11 @@ fn open(source: &Source) -> Result<Option<Opened>, Trouble> {
         return described(source, &String::from_utf8_lossy(&bytes)).map(Some);
     }
     let (at, sectors) = (u64le(&head, 28), u64le(&head, 36));
+    if extent_of(source) {
+        return Ok(None);
+    }
     if at == 0 {
-        // An extent of a split disk: its descriptor lies beside it.
-        return match extent_of(source) {
-            true => Ok(None),
-            false => sparse(source, false).map(|disk| Some(Opened::new(disk))),
-        };
+        return sparse(source, false).map(|disk| Some(Opened::new(disk)));
     }
     let bytes = fields::some(source, at.saturating_mul(SECTOR), length(sectors.saturating_mul(SECTOR).min(DESCRIPTOR_BYTES_MAX)));
     let text = bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
@@ -103,13 +101,15 @@ fn has_parent(text: &str) -> bool {
     line.is_some_and(|value| !value.trim().eq_ignore_ascii_case("ffffffff"))
 }
 
-/// Whether a descriptor lies beside an extent: its name is that of the extent without `-s001` and the like.
+/// Whether a descriptor beside an extent names it: its own name is that of the extent without `-s001` and the like.
 fn extent_of(source: &Source) -> bool {
     let Some(beside) = source.neighbours() else { return false };
     let name = beside.name();
     let Some(cut) = name.iter().rposition(|byte| *byte == b'-') else { return false };
-    let descriptor = [&name[..cut], b".vmdk"].concat();
-    beside.open(&descriptor).is_ok_and(|file| exact(&file, 0, DESCRIPTOR.len()).is_ok_and(|head| head == DESCRIPTOR))
+    let Ok(file) = beside.open(&[&name[..cut], b".vmdk"].concat()) else { return false };
+    let text = fields::some(&file, 0, length(DESCRIPTOR_BYTES_MAX)).unwrap_or_default();
+    let quoted = [b"\"", name, b"\""].concat();
+    text.starts_with(DESCRIPTOR) && text.windows(quoted.len()).any(|window| window == quoted)
 }
 
 /// A disk whose descriptor names its extents: `RW 8192 SPARSE "name-s001.vmdk"`, `RW 8192 FLAT "name-flat.vmdk" 0`, `RW 8 ZERO`.
@@ -225,15 +225,10 @@ impl Layout for Sparse {
         let at = place.saturating_mul(SECTOR);
         let bytes = u64::from(u32le(&exact(&self.source, at, 12)?, 8)).min(self.grain.saturating_mul(2).saturating_add(1024));
         let packed = exact(&self.source, at.saturating_add(12), length(bytes))?;
-        let mut data = vec![0; length(self.grain)];
-        let mut inflate = Decompress::new(true);
-        let inflated = inflate.decompress(&packed, &mut data, FlushDecompress::Finish);
         // The last grain of a disk may be short: the rest is zero.
-        match inflated {
-            Ok(_) if inflate.total_out() > 0 => Ok(data),
-            Ok(_) => Err(fields::damaged(&format!("grain at byte {at} is empty"))),
-            Err(error) => Err(Damage::error(Code::ChecksumMismatch, &format!("grain at byte {at}: {error}"))),
-        }
+        let mut data = fields::inflate(&packed, length(self.grain))?;
+        data.resize(length(self.grain), 0);
+        Ok(data)
     }
 }
 

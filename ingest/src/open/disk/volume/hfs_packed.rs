@@ -1,11 +1,10 @@
 //! Packed files of macOS (`decmpfs`), on HFS+ and on APFS. Format: libfsapfs documentation. zlib is read; LZVN and LZFSE are not.
 
-use super::super::fields::{byte, damaged, exact, length, slice, u32be, u32le, u64le};
+use super::super::fields::{byte, damaged, exact, inflate, length, slice, u32be, u32le, u64le};
 use super::super::pieces::{Disk, Layout, Piece};
 use super::super::stream::{Coding, Content};
 use crate::evidence::Source;
-use crate::open::{Damage, Trouble};
-use flate2::{Decompress, FlushDecompress};
+use crate::open::Trouble;
 use model::Code;
 use std::io;
 
@@ -35,15 +34,6 @@ pub fn content(value: &[u8], fork: Content, _volume: &Source) -> Result<Content,
         11 | 12 => Err(Trouble::new(Code::Unsupported, "packed with LZFSE")),
         _ => Err(Trouble::new(Code::Unsupported, format!("packed in the way {kind}"))),
     }
-}
-
-fn inflate(packed: &[u8], room: usize) -> io::Result<Vec<u8>> {
-    let mut data = vec![0; room];
-    let mut inflate = Decompress::new(true);
-    let inflated = inflate.decompress(packed, &mut data, FlushDecompress::Finish);
-    inflated.map_err(|error| Damage::error(Code::ChecksumMismatch, &format!("packed content: {error}")))?;
-    data.truncate(length(inflate.total_out()));
-    Ok(data)
 }
 
 struct Packed {
