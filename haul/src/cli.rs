@@ -17,6 +17,8 @@ pub struct Cli {
 pub enum Command {
     /// Make one sealed bundle of each EVIDENCE; typed again, it goes on where it stopped
     Run(Run),
+    /// Propose the exhibits of a raid: a manifest for `haul run` to edit first
+    Inventory(Inventory),
     /// Show what is walked, parsed, pending and failed, and (with --config) how far the workers of a fleet lag
     Status(Status),
     /// Check bundles: ledger, leaves, root, signature; the first thing that is wrong is named
@@ -75,6 +77,16 @@ pub struct Run {
     /// Do not sign the bundle; it says so
     #[arg(long)]
     pub unsigned: bool,
+}
+
+/// `haul inventory`.
+#[derive(Args, Debug)]
+pub struct Inventory {
+    /// Folder in which the images, dumps and backups of a raid lie
+    pub folder: PathBuf,
+    /// Manifest to write; it must not lie inside the folder
+    #[arg(short, long)]
+    pub out: PathBuf,
 }
 
 /// `haul status`.

@@ -24,6 +24,7 @@ const TABLES: &[&str] = &[
     "contact_point",
     "call",
     "attachment",
+    "device",
     "sighting",
     "secret",
     "item",

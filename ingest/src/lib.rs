@@ -19,6 +19,7 @@ mod open;
 mod read;
 mod reopen;
 mod spool;
+mod survey;
 mod tasks;
 mod tell;
 mod walk;
@@ -27,10 +28,12 @@ mod worth;
 
 pub use error::Error;
 pub use reopen::{Step, reopen};
+pub use survey::{Guess, Listed, container_of, survey};
 
 use config::Settings;
 use model::{Body, Code, Exhibit, ExhibitEnd, Id, Item, Problem};
 use open::Entry;
+use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -80,6 +83,10 @@ pub(crate) struct Exhibited<'a> {
     /// Whether the exhibit is one file.
     single: bool,
     entries: Vec<Entry>,
+    /// Phone backups in the folder.
+    backups: open::backup::Backups,
+    /// Bytes of their blobs, which `entries` leaves out.
+    blob_bytes: u64,
     directories_listed: Vec<Entry>,
     problems: Vec<Problem>,
     place: Place,
@@ -121,6 +128,10 @@ fn open_exhibit<'a>(
         evidence::open_directory(&job.evidence, b"").map_err(failed)?;
         (job.evidence.clone(), walk::walk(&job.evidence, exhibit))
     };
+    let mut entries = listing.entries;
+    let before = bytes_of(&entries);
+    let backups = if single { HashMap::new() } else { open::backup::take_out(&root, &mut entries, settings, &job.passwords) };
+    let blob_bytes = before - bytes_of(&entries);
     Ok(Exhibited {
         exhibit,
         settings,
@@ -130,7 +141,9 @@ fn open_exhibit<'a>(
         passwords: job.passwords.clone(),
         root,
         single,
-        entries: listing.entries,
+        entries,
+        backups,
+        blob_bytes,
         directories_listed: listing.directories,
         problems: listing.problems,
         place: Place { parent: None, prefix: Vec::new(), depth: 0 },
@@ -142,9 +155,13 @@ fn open_exhibit<'a>(
     })
 }
 
+fn bytes_of(entries: &[Entry]) -> u64 {
+    entries.iter().map(|entry| entry.size).fold(0u64, u64::saturating_add)
+}
+
 impl Exhibited<'_> {
     fn tell_listing(&self) -> Result<(), Error> {
-        let bytes = self.entries.iter().map(|entry| entry.size).fold(0u64, u64::saturating_add);
+        let bytes = bytes_of(&self.entries);
         self.watch.listed(self.entries.len() as u64, bytes);
         let mut teller = Teller::new(self.exhibit, self.out);
         for entry in &self.directories_listed {
@@ -183,8 +200,10 @@ impl Exhibited<'_> {
     }
 
     fn tell_end(&self, job: &Job) -> Result<ExhibitEnd, Error> {
-        let listed = self.entries.iter().map(|entry| entry.size).fold(0u64, u64::saturating_add);
+        let listed = bytes_of(&self.entries).saturating_add(self.blob_bytes);
+        let backup = self.backups.contains_key(open::backup::MANIFEST);
         let whole = if self.single { "file" } else { "directory" };
+        let whole = if backup { open::backup::NAME } else { whole };
         let root = self.root_item.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (container, sha256, size_bytes) = root.unwrap_or_else(|| (whole.to_owned(), None, listed));
         let exhibit = Exhibit {

@@ -1,6 +1,9 @@
 //! Containers: one file a format behind [`Container`], and one line in [`FORMATS`].
 
+mod android_backup;
+pub mod backup;
 mod compressed;
+mod decrypted;
 mod disk;
 mod tar;
 mod zip;
@@ -153,6 +156,11 @@ pub trait Container: Send + Sync {
         0
     }
 
+    /// Whether its entries lie beside the container's file, not in it: then their paths begin with its folder, not with its name.
+    fn beside(&self) -> bool {
+        false
+    }
+
     /// Troubles met while listing.
     fn troubles(&self) -> &[Trouble];
 
@@ -176,7 +184,7 @@ struct Format {
 }
 
 /// Every format.
-const FORMATS: &[Format] = &[zip::FORMAT, disk::FORMAT, tar::FORMAT, compressed::FORMAT];
+const FORMATS: &[Format] = &[zip::FORMAT, android_backup::FORMAT, disk::FORMAT, tar::FORMAT, compressed::FORMAT];
 
 /// Whether a file is a later part of a split image: it is hashed here and read through the first part.
 pub fn is_later_part(source: &Source) -> bool {
@@ -199,7 +207,8 @@ pub fn open(head: &[u8], source: &Source, settings: &Settings, passwords: &[Stri
     let image = disk::ends_as_image(source).then_some(&disk::FORMAT);
     match image.or_else(|| FORMATS.iter().find(|format| (format.recognize)(head))) {
         Some(format) => guard(|| (format.open)(source, settings, passwords))
-            .unwrap_or_else(|| Err(Trouble::new(Code::ContainerDamaged, "decoder gave up"))),
+            .unwrap_or_else(|| Err(Trouble::new(Code::ContainerDamaged, "decoder gave up")))
+            .map(|container| backup::restore(container, settings, passwords)),
         None => Err(Trouble::new(Code::Unsupported, "no container")),
     }
 }

@@ -1,7 +1,7 @@
 //! Back to the bytes of one item, through every container: what `haul explain` reads.
 
 use crate::evidence::{self, Source};
-use crate::open::{self, Entry, HEAD_BYTES};
+use crate::open::{self, Container, Entry, HEAD_BYTES, backup};
 use crate::read::fill;
 use crate::spool::Spool;
 use crate::{Error, Job};
@@ -33,7 +33,17 @@ pub fn reopen(job: &Job, settings: &Settings, chain: &[Step]) -> Result<Box<dyn 
     }
     .map_err(failed)?;
     let exhibit = Exhibit::id_of(&job.case_label, &job.number);
-    let mut parent = first;
+    let (mut parent, mut inner) = (first, inner);
+    if folder
+        && let (Some((step, rest)), Some(prefix)) = (inner.split_first(), backup::folder_of(&first.path))
+        && let Some(backup) = backup::reopen(&job.evidence, prefix, settings, &job.passwords)
+    {
+        source = entry_of(&*backup, &|entry| {
+            let path = [prefix, &entry.path[..]].concat();
+            Item::id_of(exhibit, Some(first.item), &path, entry.ordinal, entry.deleted) == step.item
+        })?;
+        (parent, inner) = (step, rest);
+    }
     for (depth, step) in inner.iter().enumerate() {
         let own = !folder && depth == 0;
         let prefix = if own { Vec::new() } else { [&parent.path[..], b"/"].concat() };
@@ -51,6 +61,10 @@ fn member(source: &Source, settings: &Settings, passwords: &[String], wanted: &d
     let mut head = vec![0; HEAD_BYTES];
     let (filled, _) = fill(&mut source.reader(), &mut head);
     let container = open::open(&head[..filled], source, settings, passwords).map_err(|trouble| Error::NoItem(trouble.detail))?;
+    entry_of(&*container, wanted)
+}
+
+fn entry_of(container: &dyn Container, wanted: &dyn Fn(&Entry) -> bool) -> Result<Source, Error> {
     let mut found = None;
     let mut take = |stream: &mut dyn Read| -> Result<(), Error> {
         let mut spool = Spool::new(&[], stream);

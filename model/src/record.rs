@@ -24,6 +24,8 @@ pub enum Record {
     Call(Box<Call>),
     /// A file that belongs to a message.
     Attachment(Attachment),
+    /// A fact that a device tells of itself.
+    Device(DeviceFact),
 }
 
 /// A conversation. Its id derives from exhibit, item, app and key, so that messages can name it.
@@ -210,6 +212,22 @@ pub struct Attachment {
     pub url: Option<String>,
 }
 
+/// A fact that a device tells of itself.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct DeviceFact {
+    /// Where it comes from.
+    pub provenance: Provenance,
+    /// `manufacturer`, `model`, `product`, `name`, `imei`, `meid`, `serial`, `os`, `os_version`, `os_build`, `phone_number`,
+    /// `iccid`, `imsi`, `time_zone`, `account`, `device_id`, `mac_address`, `last_backup`, …
+    pub kind: String,
+    /// Normalized, where the evidence leaves no doubt (E.164 of an international number); else `None`.
+    pub value: Option<String>,
+    /// As the evidence has it.
+    pub raw: String,
+    /// What the evidence calls it: `ro.product.model`, `Phone Number`, a SIM's name, an account's type, …
+    pub label: Option<String>,
+}
+
 impl Record {
     /// The word that is the record's table and part of its id.
     pub fn kind(&self) -> &'static str {
@@ -222,6 +240,7 @@ impl Record {
             Record::ContactPoint(_) => "contact_point",
             Record::Call(_) => "call",
             Record::Attachment(_) => "attachment",
+            Record::Device(_) => "device",
         }
     }
 
@@ -236,6 +255,7 @@ impl Record {
             Record::ContactPoint(record) => &record.provenance,
             Record::Call(record) => &record.provenance,
             Record::Attachment(record) => &record.provenance,
+            Record::Device(record) => &record.provenance,
         }
     }
 
@@ -244,6 +264,7 @@ impl Record {
         match self {
             Record::Thread(record) => thread_id(&record.provenance, &record.app, &record.thread_key),
             Record::Account(record) => account_id(&record.provenance, &record.app, &record.account_key),
+            Record::Device(record) => record.id(),
             _ => self.provenance().record_id(self.kind()),
         }
     }
@@ -270,6 +291,7 @@ impl Record {
             ],
             Record::ContactPoint(record) => vec![("value", &record.value)],
             Record::Call(record) => vec![("remote_phone", &record.remote_phone), ("remote_name", &record.remote_name)],
+            Record::Device(record) => vec![("value", &record.value)],
             Record::Attachment(record) => vec![("path", &record.path), ("name", &record.name), ("url", &record.url)],
         };
         let mut texts: Vec<_> = fields.into_iter().filter_map(|(name, text)| text.as_deref().map(|text| (name, text))).collect();
@@ -278,7 +300,21 @@ impl Record {
         {
             texts.push(("raw", &point.raw));
         }
+        // Serial numbers and the like look like anything: only what names a person is searched.
+        if let Record::Device(fact) = self
+            && fact.value.is_none()
+            && ["account", "name", "phone_number"].contains(&fact.kind.as_str())
+        {
+            texts.push(("raw", &fact.raw));
+        }
         texts
+    }
+}
+
+impl DeviceFact {
+    /// Its id: one place of the evidence can tell several facts.
+    pub fn id(&self) -> Id {
+        self.provenance.record_id(&format!("device.{}", self.kind))
     }
 }
 

@@ -81,6 +81,8 @@ pub enum Kind {
     Ledger,
     /// The end of an exhibit.
     End,
+    /// A fact of a device.
+    Device,
 }
 
 impl Body {
@@ -99,6 +101,7 @@ impl Body {
             Body::Record(Record::ContactPoint(_)) => Kind::ContactPoint,
             Body::Record(Record::Call(_)) => Kind::Call,
             Body::Record(Record::Attachment(_)) => Kind::Attachment,
+            Body::Record(Record::Device(_)) => Kind::Device,
             Body::Sighting(_) => Kind::Sighting,
             Body::Secret(_) => Kind::Secret,
             Body::Problem(_) => Kind::Problem,

@@ -1,8 +1,10 @@
 //! What is not SQLite, or more than a definition can say: one file a format.
 
+mod device;
 mod json_stream;
 mod lines;
 mod telegram_export;
+mod ufdr;
 mod vcard;
 mod whatsapp_text;
 
@@ -66,4 +68,12 @@ pub trait Parser: Sync {
 }
 
 /// Every parser, the most particular first.
-pub const PARSERS: &[&dyn Parser] = &[&telegram_export::TelegramExport, &vcard::Vcard, &whatsapp_text::WhatsappText];
+pub const PARSERS: &[&dyn Parser] = &[
+    &telegram_export::TelegramExport,
+    &ufdr::Ufdr,
+    &vcard::Vcard,
+    &whatsapp_text::WhatsappText,
+    &device::IosDevice,
+    &device::AndroidProperties,
+    &device::AndroidSettings,
+];

@@ -274,6 +274,13 @@ fn records() -> Vec<Body> {
             name: None,
             url: None,
         })),
+        Body::Record(Record::Device(DeviceFact {
+            provenance: at("sim", 1),
+            kind: "iccid".into(),
+            value: None,
+            raw: "8901410000000000001".into(),
+            label: words("first card"),
+        })),
         sighting(Finder::Scan, None, Some(500), None),
         sighting(Finder::Cell, None, Some(500), row(1)),
         sighting(Finder::Record, Some(message(1, "").provenance.record_id("message")), None, row(1)),
@@ -309,6 +316,7 @@ fn records() -> Vec<Body> {
         ("contact_point", "data", 2),
         ("call", "call", 1),
         ("attachment", "media", 1),
+        ("device", "sim", 1),
         ("message", "message", 4),
     ];
     bodies.extend(counts.map(|(kind, table, records)| {

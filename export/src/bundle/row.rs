@@ -4,7 +4,7 @@ use crate::Error;
 use crate::bundle::schema::{Table, table};
 use crate::bundle::value::Value;
 use model::item::{FileTime, FileTimes};
-use model::record::{self, Account, Attachment, Call, Contact, ContactPoint, Message, Participant, Thread};
+use model::record::{self, Account, Attachment, Call, Contact, ContactPoint, DeviceFact, Message, Participant, Thread};
 use model::{Body, Definition, Directory, Exhibit, ExhibitEnd, Id, Item, Kind, LedgerRow, Locator, Problem, Provenance};
 use model::{RawTime, Record, Stamp, TimeUnit};
 
@@ -212,6 +212,7 @@ fn record_row(record: Record, values: &mut Vec<Value>, known: &mut dyn Known) ->
         Record::ContactPoint(point) => contact_point_row(point, values, known),
         Record::Call(call) => call_row(*call, values, known),
         Record::Attachment(attachment) => attachment_row(attachment, values, known),
+        Record::Device(fact) => device_row(fact, values, known),
     }
 }
 
@@ -306,6 +307,14 @@ fn call_row(call: Call, values: &mut Vec<Value>, known: &mut dyn Known) -> Resul
     row.stamp(call.start, ["start_time", "start_time_raw", "start_time_unit"]);
     row.put("duration_s", call.duration_s).put("outcome", call.outcome);
     row.put("video", call.video).put("call_key", call.call_key);
+    row.provenance(provenance, known)
+}
+
+fn device_row(fact: DeviceFact, values: &mut Vec<Value>, known: &mut dyn Known) -> Result<(), Error> {
+    let (id, provenance) = (fact.id(), fact.provenance);
+    let mut row = Row::new("device", values);
+    row.put("id", id).put("exhibit_id", provenance.exhibit).put("item_id", provenance.item);
+    row.put("kind", fact.kind).put("value", fact.value).put("raw", fact.raw).put("label", fact.label);
     row.provenance(provenance, known)
 }
 

@@ -120,6 +120,23 @@ CREATE TABLE definition (
   name TEXT NOT NULL,
   sha256 TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE device (
+  id BLOB PRIMARY KEY NOT NULL,
+  exhibit_id BLOB NOT NULL,
+  item_id BLOB NOT NULL,
+  kind TEXT NOT NULL,
+  value TEXT,
+  raw TEXT NOT NULL,
+  label TEXT,
+  state TEXT NOT NULL,
+  row_table TEXT,
+  row_id INTEGER,
+  pointer TEXT,
+  line INTEGER,
+  byte_offset INTEGER,
+  byte_length INTEGER,
+  definition_id BLOB
+) STRICT, WITHOUT ROWID;
 CREATE TABLE directory (
   id BLOB PRIMARY KEY NOT NULL,
   exhibit_id BLOB NOT NULL,

@@ -48,6 +48,34 @@ impl Worker<'_> {
         }
     }
 
+    /// Reads a phone backup in the exhibit's folder, whose manifest is the item.
+    pub(super) fn backup(
+        &mut self,
+        place: &Place,
+        mut item: Item,
+        source: &Source,
+        reading: &Reading,
+        backup: &Result<Arc<dyn Container>, Trouble>,
+    ) -> Result<(), Error> {
+        take(&mut item, reading);
+        let mut item = self.scan_raw(item, source)?;
+        match backup {
+            Ok(backup) => {
+                // Its files lie in the folder like any other: none comes out of less than it has.
+                self.budget = Budget::NONE;
+                self.contents(place, item, backup.clone(), source, true)
+            }
+            Err(trouble) => {
+                let status = if trouble.code == Code::Encrypted { ItemStatus::Locked } else { ItemStatus::Partial };
+                if item.path.as_bytes() == open::backup::MANIFEST {
+                    self.exhibited.incomplete.store(true, Relaxed);
+                }
+                self.problem(&mut item, status, trouble.clone())?;
+                self.end(item)
+            }
+        }
+    }
+
     /// Says what is wrong with a container. Where it is the exhibit itself, the exhibit could not be read to its end.
     fn broken(&mut self, place: &Place, item: &mut Item, status: ItemStatus, trouble: Trouble) -> Result<(), Error> {
         if self.exhibited.single && place.parent.is_none() {
@@ -92,7 +120,11 @@ impl Worker<'_> {
     ) -> Result<(), Error> {
         let own = self.exhibited.single && place.parent.is_none();
         let raw = item.path_raw.clone().unwrap_or_else(|| item.path.clone().into_bytes());
-        let prefix = if own { Vec::new() } else { [&raw[..], b"/"].concat() };
+        let prefix = match open::backup::folder_of(&raw).filter(|_| container.beside()) {
+            Some(folder) => folder.to_vec(),
+            None if own => Vec::new(),
+            None => [&raw[..], b"/"].concat(),
+        };
         let inner = Arc::new(Place { parent: Some(item.id), prefix, depth: place.depth.saturating_add(1) });
         if item.status == ItemStatus::Plain {
             item.status = ItemStatus::Parsed;

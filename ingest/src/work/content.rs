@@ -38,6 +38,11 @@ impl Worker<'_> {
         let (filled, error) = read::fill(&mut reader, head);
         let head = &head[..filled];
         item.media_type = media_type::of(head).map(str::to_owned);
+        if let Some(backup) = self.exhibited.backups.get(&listed.path) {
+            let reading = self.hash(&item, &[], &mut source.reader())?;
+            let item = self.compare(item, &reading, listed, &source)?;
+            return self.backup(place, item, &source, &reading, backup).map(|()| None);
+        }
         let image = open::ends_as_image(&source);
         if !image && error.is_none() && open::is_later_part(&source) {
             return self.later_part(item, listed, &source).map(|()| None);

@@ -7,7 +7,7 @@
 use super::Query;
 use crate::decode::time;
 use model::provenance::Provenance;
-use model::record::{Account, Attachment, Call, Contact, ContactPoint, Message, Participant, Record, Thread};
+use model::record::{Account, Attachment, Call, Contact, ContactPoint, DeviceFact, Message, Participant, Record, Thread};
 use model::{Code, Locator, Stamp};
 use rusqlite::types::ValueRef;
 use rusqlite::{Row, Statement};
@@ -128,6 +128,9 @@ macro_rules! record_columns {
     (@make Attachment, $self:ident, $cells:ident, $provenance:ident, $app:ident, { $($field:ident: $take:ident = $alias:literal,)+ }) => {
         Attachment { provenance: $provenance, $($field: $cells.$take($self.$field, $alias)?,)+ }
     };
+    (@make DeviceFact, $self:ident, $cells:ident, $provenance:ident, $app:ident, { $($field:ident: $take:ident = $alias:literal,)+ }) => {
+        DeviceFact { provenance: $provenance, $($field: $cells.$take($self.$field, $alias)?,)+ }
+    };
     (@make $record:ident, $self:ident, $cells:ident, $provenance:ident, $app:ident, { $($field:ident: $take:ident = $alias:literal,)+ } $($fixed:ident: $value:expr)?) => {
         $record { provenance: $provenance, app: $app.to_owned(), $($field: $cells.$take($self.$field, $alias)?,)+ $($fixed: $value,)? }
     };
@@ -231,6 +234,11 @@ record_columns!(
     }
 );
 
+record_columns!(
+    DeviceColumns,
+    DeviceFact { kind: word = "kind", value: text = "value", raw: word = "raw", label: text = "label" }
+);
+
 /// Ordinals of the record's kind.
 #[derive(Debug)]
 enum Kind {
@@ -242,6 +250,7 @@ enum Kind {
     ContactPoint(ContactPointColumns),
     Call(CallColumns),
     Attachment(AttachmentColumns),
+    Device(DeviceColumns),
 }
 
 /// Where the fields of a query's record stand in its rows.
@@ -269,6 +278,7 @@ impl Columns {
             "contact_point" => Kind::ContactPoint(ContactPointColumns::default()),
             "call" => Kind::Call(CallColumns::default()),
             "attachment" => Kind::Attachment(AttachmentColumns::default()),
+            "device" => Kind::Device(DeviceColumns::default()),
             other => return Err(format!("no record is called {other:?}")),
         };
         let (mut row_id, mut message_table) = (None, None);
@@ -306,6 +316,7 @@ impl Columns {
             Kind::ContactPoint(columns) => Record::ContactPoint(columns.build(cells, provenance, app)?),
             Kind::Call(columns) => Record::Call(Box::new(columns.build(cells, provenance, app)?)),
             Kind::Attachment(columns) => Record::Attachment(columns.build(cells, provenance, app)?),
+            Kind::Device(columns) => Record::Device(columns.build(cells, provenance, app)?),
         })
     }
 }
@@ -321,6 +332,7 @@ impl Kind {
             Kind::ContactPoint(columns) => columns.set(alias, ordinal),
             Kind::Call(columns) => columns.set(alias, ordinal),
             Kind::Attachment(columns) => columns.set(alias, ordinal),
+            Kind::Device(columns) => columns.set(alias, ordinal),
         }
     }
 
@@ -332,6 +344,7 @@ impl Kind {
             Kind::Participant(columns) => &[("thread", columns.thread_key), ("account", columns.account_key)],
             Kind::ContactPoint(columns) => &[("contact_row", columns.contact), ("kind", columns.kind), ("raw", columns.raw)],
             Kind::Attachment(columns) => &[("message_row", columns.message)],
+            Kind::Device(columns) => &[("kind", columns.kind), ("raw", columns.raw)],
             Kind::Message(_) | Kind::Contact(_) | Kind::Call(_) => &[],
         };
         wanted.iter().find(|(_, ordinal)| ordinal.is_none()).map(|(name, _)| *name)
