@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use stream::crash;
 
 /// Tables of records.
-pub(crate) const RECORD_TABLES: [&str; 8] = source::record_tables();
+pub(crate) const RECORD_TABLES: [&str; 10] = source::record_tables();
 
 /// Rows that a thread reads and digests at a time.
 const CHUNK_ROWS: u64 = 1024;

@@ -24,6 +24,8 @@ const TABLES: &[&str] = &[
     "contact_point",
     "call",
     "attachment",
+    "visit",
+    "location",
     "sighting",
     "secret",
     "item",

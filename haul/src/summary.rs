@@ -13,6 +13,8 @@ const COUNTS: &[(&str, &str)] = &[
     ("contacts", "SELECT count(*) FROM contact"),
     ("calls", "SELECT count(*) FROM call"),
     ("attachments", "SELECT count(*) FROM attachment"),
+    ("visits", "SELECT count(*) FROM visit"),
+    ("locations", "SELECT count(*) FROM location"),
     ("secrets", "SELECT count(*) FROM secret"),
     ("problems", "SELECT count(*) FROM problem"),
 ];

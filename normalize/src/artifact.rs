@@ -104,7 +104,8 @@ pub struct Variant {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Query {
-    /// Kind of record: `message`, `thread`, `account`, `participant`, `contact`, `contact_point`, `call`, `attachment`.
+    /// Kind of record: `message`, `thread`, `account`, `participant`, `contact`, `contact_point`, `call`, `attachment`,
+    /// `visit`, `location`.
     pub record: String,
     /// The table whose rows become records; the SQL gives each of its rows once and names it by its own name.
     pub row_table: String,

@@ -60,7 +60,7 @@ pub fn table_of(kind: Kind) -> &'static str {
 }
 
 /// Tables of records, those that most sightings name first.
-pub const RECORDS: [(&str, Kind); 8] = [
+pub const RECORDS: [(&str, Kind); 10] = [
     ("message", Kind::Message),
     ("contact_point", Kind::ContactPoint),
     ("contact", Kind::Contact),
@@ -69,11 +69,13 @@ pub const RECORDS: [(&str, Kind); 8] = [
     ("call", Kind::Call),
     ("attachment", Kind::Attachment),
     ("participant", Kind::Participant),
+    ("visit", Kind::Visit),
+    ("location", Kind::Location),
 ];
 
 /// The names of [`RECORDS`].
-pub const fn record_tables() -> [&'static str; 8] {
-    let mut names = [""; 8];
+pub const fn record_tables() -> [&'static str; 10] {
+    let mut names = [""; 10];
     let mut place = 0;
     while place < names.len() {
         names[place] = RECORDS[place].0;
