@@ -325,12 +325,9 @@ impl Record {
             Record::ContactPoint(record) => vec![("value", &record.value)],
             Record::Call(record) => vec![("remote_phone", &record.remote_phone), ("remote_name", &record.remote_name)],
             Record::Attachment(record) => vec![("path", &record.path), ("name", &record.name), ("url", &record.url)],
-            Record::Visit(record) => vec![
-                ("url", &record.url),
-                ("title", &record.title),
-                ("referrer", &record.referrer),
-                ("extra", &record.extra),
-            ],
+            Record::Visit(record) => {
+                vec![("url", &record.url), ("title", &record.title), ("referrer", &record.referrer), ("extra", &record.extra)]
+            }
             Record::Location(record) => vec![("label", &record.label), ("extra", &record.extra)],
         };
         let mut texts: Vec<_> = fields.into_iter().filter_map(|(name, text)| text.as_deref().map(|text| (name, text))).collect();
