@@ -43,7 +43,7 @@ fn unpacked(archive: &Path) -> BTreeMap<String, Vec<u8>> {
         let mut file = archive.by_index(number).unwrap();
         let mut content = Vec::new();
         std::io::copy(&mut file, &mut content).unwrap();
-        files.insert(file.name().to_owned(), content);
+        files.insert(file.name().unwrap().into_owned(), content);
     }
     files
 }
