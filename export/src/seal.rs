@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use stream::crash;
 
 /// Tables of records.
-pub(crate) const RECORD_TABLES: [&str; 9] = source::record_tables();
+pub(crate) const RECORD_TABLES: [&str; 11] = source::record_tables();
 
 /// Rows that a thread reads and digests at a time.
 const CHUNK_ROWS: u64 = 1024;

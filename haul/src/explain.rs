@@ -25,6 +25,8 @@ const TABLES: &[&str] = &[
     "call",
     "attachment",
     "device",
+    "visit",
+    "location",
     "sighting",
     "secret",
     "item",

@@ -14,6 +14,8 @@ const COUNTS: &[(&str, &str)] = &[
     ("calls", "SELECT count(*) FROM call"),
     ("device facts", "SELECT count(*) FROM device"),
     ("attachments", "SELECT count(*) FROM attachment"),
+    ("visits", "SELECT count(*) FROM visit"),
+    ("locations", "SELECT count(*) FROM location"),
     ("secrets", "SELECT count(*) FROM secret"),
     ("problems", "SELECT count(*) FROM problem"),
 ];

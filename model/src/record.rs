@@ -26,6 +26,10 @@ pub enum Record {
     Attachment(Attachment),
     /// A fact that a device tells of itself.
     Device(DeviceFact),
+    /// A page that a browser showed, or a file it fetched.
+    Visit(Box<Visit>),
+    /// A place where the device, or what it speaks of, was.
+    Location(Box<Location>),
 }
 
 /// A conversation. Its id derives from exhibit, item, app and key, so that messages can name it.
@@ -228,6 +232,52 @@ pub struct DeviceFact {
     pub label: Option<String>,
 }
 
+/// A page that a browser showed, or a file it fetched.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Visit {
+    /// Where it comes from.
+    pub provenance: Provenance,
+    /// The app.
+    pub app: String,
+    /// Address of the page or file.
+    pub url: Option<String>,
+    /// Title of the page.
+    pub title: Option<String>,
+    /// When.
+    pub visited: Option<Stamp>,
+    /// How the browser came there: `link`, `typed`, `reload`, `download`, …; the app's own number as `type:N` else.
+    pub transition: Option<String>,
+    /// True if the user typed the address.
+    pub typed: Option<bool>,
+    /// Address of the page that led there.
+    pub referrer: Option<String>,
+    /// Anything else as one JSON object (search terms, target path of a download, …).
+    pub extra: Option<String>,
+}
+
+/// A place where the device, or what it speaks of, was.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Location {
+    /// Where it comes from.
+    pub provenance: Provenance,
+    /// The app.
+    pub app: String,
+    /// Degrees north in WGS 84, as a decimal number in text: the shortest that gives back the evidence's own number.
+    pub latitude: Option<String>,
+    /// Degrees east in WGS 84, as a decimal number in text.
+    pub longitude: Option<String>,
+    /// Radius in which the place is, metres, as a decimal number in text.
+    pub accuracy_m: Option<String>,
+    /// When.
+    pub located: Option<Stamp>,
+    /// What told the place: `cell`, `wifi`, `gps`, `visit`, …
+    pub source: Option<String>,
+    /// What the evidence calls the place: a name, a network's hardware address, …
+    pub label: Option<String>,
+    /// Anything else as one JSON object.
+    pub extra: Option<String>,
+}
+
 impl Record {
     /// The word that is the record's table and part of its id.
     pub fn kind(&self) -> &'static str {
@@ -241,6 +291,8 @@ impl Record {
             Record::Call(_) => "call",
             Record::Attachment(_) => "attachment",
             Record::Device(_) => "device",
+            Record::Visit(_) => "visit",
+            Record::Location(_) => "location",
         }
     }
 
@@ -256,6 +308,8 @@ impl Record {
             Record::Call(record) => &record.provenance,
             Record::Attachment(record) => &record.provenance,
             Record::Device(record) => &record.provenance,
+            Record::Visit(record) => &record.provenance,
+            Record::Location(record) => &record.provenance,
         }
     }
 
@@ -293,6 +347,10 @@ impl Record {
             Record::Call(record) => vec![("remote_phone", &record.remote_phone), ("remote_name", &record.remote_name)],
             Record::Device(record) => vec![("value", &record.value)],
             Record::Attachment(record) => vec![("path", &record.path), ("name", &record.name), ("url", &record.url)],
+            Record::Visit(record) => {
+                vec![("url", &record.url), ("title", &record.title), ("referrer", &record.referrer), ("extra", &record.extra)]
+            }
+            Record::Location(record) => vec![("label", &record.label), ("extra", &record.extra)],
         };
         let mut texts: Vec<_> = fields.into_iter().filter_map(|(name, text)| text.as_deref().map(|text| (name, text))).collect();
         if let Record::ContactPoint(point) = self

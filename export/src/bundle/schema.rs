@@ -141,6 +141,11 @@ mod tests {
         ("contact_point", "contact_id, kind, value, raw"),
         ("call", "id, exhibit_id, item_id, app, remote, outgoing, start_time, duration_s, outcome, state, row_table, row_id"),
         ("attachment", "id, message_id, item_id, path, media_type, sha256"),
+        ("visit", "id, exhibit_id, item_id, app, url, title, visit_time, transition, typed, referrer, state, row_table, row_id"),
+        (
+            "location",
+            "id, exhibit_id, item_id, app, latitude, longitude, accuracy_m, located_time, source, label, state, row_table",
+        ),
         ("observable", "id, kind, value, chain, validity"),
         ("sighting", "id, observable_id, exhibit_id, item_id, record_id, byte_offset, context"),
         ("problem", "id, exhibit_id, item_id, stage, code, detail"),

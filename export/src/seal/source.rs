@@ -61,7 +61,7 @@ pub fn table_of(kind: Kind) -> &'static str {
 }
 
 /// Tables of records, those that most sightings name first.
-pub const RECORDS: [(&str, Kind); 9] = [
+pub const RECORDS: [(&str, Kind); 11] = [
     ("message", Kind::Message),
     ("contact_point", Kind::ContactPoint),
     ("contact", Kind::Contact),
@@ -71,11 +71,13 @@ pub const RECORDS: [(&str, Kind); 9] = [
     ("attachment", Kind::Attachment),
     ("participant", Kind::Participant),
     ("device", Kind::Device),
+    ("visit", Kind::Visit),
+    ("location", Kind::Location),
 ];
 
 /// The names of [`RECORDS`].
-pub const fn record_tables() -> [&'static str; 9] {
-    let mut names = [""; 9];
+pub const fn record_tables() -> [&'static str; 11] {
+    let mut names = [""; 11];
     let mut place = 0;
     while place < names.len() {
         names[place] = RECORDS[place].0;

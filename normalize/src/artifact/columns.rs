@@ -1,13 +1,15 @@
 //! From columns of a query to fields of a record.
 //!
 //! Aliases are the field names of `model::record`, but for: `thread` (`thread_key`), `account` (`account_key`),
-//! `sent_time`, `received_time`, `edited_time`, `created_time`, `start_time`, and `message_row`, `contact_row` (rowid of the
+//! `sent_time`, `received_time`, `edited_time`, `created_time`, `start_time`, `visit_time`, `located_time`, and `message_row`, `contact_row` (rowid of the
 //! message or contact that a child belongs to), `message_table` (its table, where that differs by row). Ordinals are resolved once for a query.
 
 use super::Query;
 use crate::decode::time;
 use model::provenance::Provenance;
-use model::record::{Account, Attachment, Call, Contact, ContactPoint, DeviceFact, Message, Participant, Record, Thread};
+use model::record::{
+    Account, Attachment, Call, Contact, ContactPoint, DeviceFact, Location, Message, Participant, Record, Thread, Visit,
+};
 use model::{Code, Locator, Stamp};
 use rusqlite::types::ValueRef;
 use rusqlite::{Row, Statement};
@@ -78,6 +80,22 @@ impl<'a> Cells<'a> {
             self.wrong.push((Code::ValueUndecodable, field, "not a whole number".to_owned()));
         }
         Ok(number)
+    }
+
+    /// A decimal number as text, the shortest that reads as the same float.
+    fn decimal(&mut self, ordinal: Ordinal, field: &'static str) -> Result<Option<String>, Reject> {
+        let number = match self.value(ordinal) {
+            ValueRef::Null => return Ok(None),
+            ValueRef::Integer(number) => return Ok(Some(number.to_string())),
+            ValueRef::Real(number) => Some(number),
+            ValueRef::Text(bytes) => std::str::from_utf8(bytes).ok().and_then(|text| text.trim().parse().ok()),
+            ValueRef::Blob(_) => None,
+        };
+        let number = number.filter(|number| number.is_finite());
+        if number.is_none() {
+            self.wrong.push((Code::ValueUndecodable, field, "not a number".to_owned()));
+        }
+        Ok(number.map(|number| number.to_string()))
     }
 
     fn time(&mut self, ordinal: Ordinal, field: &'static str) -> Result<Option<Stamp>, Reject> {
@@ -239,6 +257,32 @@ record_columns!(
     DeviceFact { kind: word = "kind", value: text = "value", raw: word = "raw", label: text = "label" }
 );
 
+record_columns!(
+    VisitColumns,
+    Visit {
+        url: text = "url",
+        title: text = "title",
+        visited: time = "visit_time",
+        transition: text = "transition",
+        typed: flag = "typed",
+        referrer: text = "referrer",
+        extra: text = "extra",
+    }
+);
+
+record_columns!(
+    LocationColumns,
+    Location {
+        latitude: decimal = "latitude",
+        longitude: decimal = "longitude",
+        accuracy_m: decimal = "accuracy_m",
+        located: time = "located_time",
+        source: text = "source",
+        label: text = "label",
+        extra: text = "extra",
+    }
+);
+
 /// Ordinals of the record's kind.
 #[derive(Debug)]
 enum Kind {
@@ -251,6 +295,8 @@ enum Kind {
     Call(CallColumns),
     Attachment(AttachmentColumns),
     Device(DeviceColumns),
+    Visit(VisitColumns),
+    Location(LocationColumns),
 }
 
 /// Where the fields of a query's record stand in its rows.
@@ -279,6 +325,8 @@ impl Columns {
             "call" => Kind::Call(CallColumns::default()),
             "attachment" => Kind::Attachment(AttachmentColumns::default()),
             "device" => Kind::Device(DeviceColumns::default()),
+            "visit" => Kind::Visit(VisitColumns::default()),
+            "location" => Kind::Location(LocationColumns::default()),
             other => return Err(format!("no record is called {other:?}")),
         };
         let (mut row_id, mut message_table) = (None, None);
@@ -317,6 +365,8 @@ impl Columns {
             Kind::Call(columns) => Record::Call(Box::new(columns.build(cells, provenance, app)?)),
             Kind::Attachment(columns) => Record::Attachment(columns.build(cells, provenance, app)?),
             Kind::Device(columns) => Record::Device(columns.build(cells, provenance, app)?),
+            Kind::Visit(columns) => Record::Visit(Box::new(columns.build(cells, provenance, app)?)),
+            Kind::Location(columns) => Record::Location(Box::new(columns.build(cells, provenance, app)?)),
         })
     }
 }
@@ -333,6 +383,8 @@ impl Kind {
             Kind::Call(columns) => columns.set(alias, ordinal),
             Kind::Attachment(columns) => columns.set(alias, ordinal),
             Kind::Device(columns) => columns.set(alias, ordinal),
+            Kind::Visit(columns) => columns.set(alias, ordinal),
+            Kind::Location(columns) => columns.set(alias, ordinal),
         }
     }
 
@@ -345,7 +397,8 @@ impl Kind {
             Kind::ContactPoint(columns) => &[("contact_row", columns.contact), ("kind", columns.kind), ("raw", columns.raw)],
             Kind::Attachment(columns) => &[("message_row", columns.message)],
             Kind::Device(columns) => &[("kind", columns.kind), ("raw", columns.raw)],
-            Kind::Message(_) | Kind::Contact(_) | Kind::Call(_) => &[],
+            Kind::Location(columns) => &[("latitude", columns.latitude), ("longitude", columns.longitude)],
+            Kind::Message(_) | Kind::Contact(_) | Kind::Call(_) | Kind::Visit(_) => &[],
         };
         wanted.iter().find(|(_, ordinal)| ordinal.is_none()).map(|(name, _)| *name)
     }
@@ -409,6 +462,21 @@ mod tests {
             codes,
             [(Code::ValueUndecodable, "outgoing"), (Code::ValueUndecodable, "sent_time"), (Code::TextInvalid, "text")]
         );
+    }
+
+    #[test]
+    fn degrees_keep_every_digit_of_the_float() {
+        let (place, wrong) = build(
+            "location",
+            "SELECT 1 AS row_id, 11.562149999999998 AS latitude, '104.92' AS longitude, 65 AS accuracy_m, x'00' AS label",
+        );
+        let Ok(Record::Location(place)) = place else { panic!() };
+        assert_eq!((place.latitude.as_deref(), place.longitude.as_deref()), (Some("11.562149999999998"), Some("104.92")));
+        assert_eq!(place.accuracy_m.as_deref(), Some("65"));
+        assert!(wrong.is_empty());
+        let (place, wrong) = build("location", "SELECT 1 AS row_id, 9e999 AS latitude, 'east' AS longitude");
+        let Ok(Record::Location(place)) = place else { panic!() };
+        assert_eq!((place.latitude, place.longitude, wrong.len()), (None, None, 2));
     }
 
     #[test]

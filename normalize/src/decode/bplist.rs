@@ -18,10 +18,11 @@ pub fn register(connection: &Connection) -> rusqlite::Result<()> {
     })
 }
 
-/// The value at a path: numbers, texts, data as BLOB, dates as seconds since 2001 (for `cocoa_s`), true and false as 1 and 0.
+/// The value at a path (steps apart by dots, or by slashes where it begins with one, because keys such as `NS.time` have dots): numbers, texts, data as BLOB, dates as seconds since 2001 (for `cocoa_s`), true and false as 1 and 0.
 /// `None` where nothing or a container stands there, or the list is damaged.
 pub fn value(list: &[u8], path: &str) -> Option<Value> {
-    let steps: Vec<&str> = path.split('.').filter(|step| !step.is_empty()).collect();
+    let separator = if path.starts_with('/') { '/' } else { '.' };
+    let steps: Vec<&str> = path.split(separator).filter(|step| !step.is_empty()).collect();
     Some(match Plist::open(list)?.get(&steps)? {
         plist::Value::Integer(number) => Value::Integer(number),
         plist::Value::Bool(truth) => Value::Integer(i64::from(truth)),
@@ -88,5 +89,16 @@ mod tests {
                 value(&list, "n");
             }
         }
+    }
+
+    #[test]
+    fn slashes_reach_keys_that_have_dots() {
+        // plistlib.dumps({'NS.time': 2.5}, fmt=FMT_BINARY)
+        let list = unhex(
+            "62706c6973743030d10102574e532e74696d65234004000000000000080b13000000000000010100000000000000030000000000000000\
+             000000000000001c",
+        );
+        assert_eq!(value(&list, "/NS.time"), Some(Value::Real(2.5)));
+        assert_eq!(value(&list, "NS.time"), None);
     }
 }
