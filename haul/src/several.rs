@@ -31,7 +31,7 @@ pub fn plan(settings: &Settings, jobs: usize) -> (usize, usize) {
 
 fn machine_bytes() -> u64 {
     let info = rustix::system::sysinfo();
-    u64::from(info.totalram).saturating_mul(u64::from(info.mem_unit))
+    info.totalram.saturating_mul(u64::from(info.mem_unit))
 }
 
 /// What became of a raid.
