@@ -18,6 +18,9 @@ use stream::{embedded, stage::Stage};
 const UNIT_QUEUE: usize = 64;
 const BATCH_QUEUE: usize = 32;
 
+/// Bytes of small contents on their way to a parser that are kept in memory; more go through the stage's folder.
+const STAGE_MEMORY_BYTES: usize = 16 << 20;
+
 /// What `haul run` needs for every exhibit.
 struct Bench {
     settings: Settings,
@@ -202,7 +205,7 @@ fn open_stage(settings: &Settings, work: &Path) -> Result<Stage> {
         "" => path_text(&work.join("stage"))?,
         url => url.to_owned(),
     };
-    Ok(Stage::open(&url, &settings.stage.options)?)
+    Ok(Stage::open(&url, &settings.stage.options)?.with_memory(STAGE_MEMORY_BYTES))
 }
 
 fn path_text(path: &Path) -> Result<String> {

@@ -59,7 +59,7 @@ pub trait Parser: Sync {
     fn name(&self) -> &'static str;
     /// Its version: changes whenever the same evidence would give other records.
     fn version(&self) -> u32;
-    /// Whether the content is its format: by content first (`head`), by name second.
+    /// Whether the content is its format: by content first (`head`), by name second. The folder may be empty still.
     fn identify(&self, input: &Input<'_>) -> bool;
     /// Reads the content. What goes wrong becomes problems; the outcome says how far it came.
     fn parse(&self, input: &Input<'_>, emit: &mut Emit<'_>) -> Outcome;
