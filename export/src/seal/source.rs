@@ -110,6 +110,8 @@ impl Reader {
             connection.pragma_update(None, "cache_size", -8192)?;
             connection.execute("ATTACH ?1 AS scratch", [scratch.path().to_string_lossy()])?;
             connection.set_prepared_statement_cache_capacity(32);
+            // One transaction for all that is read: each of its own would look for journals again.
+            connection.execute_batch("BEGIN")?;
             Ok(connection)
         };
         let connection = open().map_err(|source| Error::Store { path: path.clone(), source })?;
