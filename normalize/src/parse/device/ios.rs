@@ -76,7 +76,11 @@ impl IosDevice {
         FILES.iter().find(|(known, _)| known.as_bytes() == name).map(|(_, values)| *values)
     }
 
+    /// The whole list. Where the head is all of it there may be no file yet.
     fn content(input: &Input<'_>) -> Option<Vec<u8>> {
+        if input.unit.primary.item.size_bytes == input.head.len() as u64 {
+            return Some(input.head.to_vec());
+        }
         let path = input.folder.join("main");
         let size = std::fs::metadata(&path).ok()?.len();
         (size <= FILE_BYTES_MAX).then(|| std::fs::read(path).ok()).flatten()
