@@ -466,12 +466,10 @@ mod tests {
 
     #[test]
     fn degrees_keep_every_digit_of_the_float() {
-        let (place, wrong) = build(
-            "location",
-            "SELECT 1 AS row_id, 11.562149999999998 AS latitude, '104.92' AS longitude, 65 AS accuracy_m, x'00' AS label",
-        );
+        let (place, wrong) =
+            build("location", "SELECT 1 AS row_id, 1.0 / 3 AS latitude, '104.92' AS longitude, 65 AS accuracy_m, x'00' AS label");
         let Ok(Record::Location(place)) = place else { panic!() };
-        assert_eq!((place.latitude.as_deref(), place.longitude.as_deref()), (Some("11.562149999999998"), Some("104.92")));
+        assert_eq!((place.latitude.as_deref(), place.longitude.as_deref()), (Some("0.3333333333333333"), Some("104.92")));
         assert_eq!(place.accuracy_m.as_deref(), Some("65"));
         assert!(wrong.is_empty());
         let (place, wrong) = build("location", "SELECT 1 AS row_id, 9e999 AS latitude, 'east' AS longitude");

@@ -16,7 +16,7 @@ const SAMPLES: &[Sample] = &[
                 "message",
                 &[
                     "3A05BCEAE15CB80C6E30",
-                    "\"quoted_key\":\"3A412649A04A94637C7B\"",
+                    "\"quoted_key\":\"3A26649A0A496377CB01\"",
                     "\"quoted_text\":\"Makes sense with all the test data you generate.\"",
                 ],
             ),
@@ -88,7 +88,7 @@ const SAMPLES: &[Sample] = &[
     },
     Sample {
         path: "ios/ileapp/accountData.accountData.josh_ios15_ffs.zip!Accounts3.sqlite",
-        rows: &[("ZACCOUNT→account", 19, 19)],
+        rows: &[("ZACCOUNT→account", 19, 19), ("ZACCOUNT→device", 19, 12)],
         values: &[("account", &["Gmail thisisdfir@gmail.com", "com.apple.account.Google"])],
     },
     // plaso: 71 events; 69 visits of 55 addresses, 2 downloads.
