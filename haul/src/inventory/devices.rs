@@ -73,6 +73,8 @@ pub fn find(root: &Path) -> Result<Found> {
         }
     }
     visit(root, "", &tree, &mut found);
+    found.devices.sort_by(|a, b| a.path.cmp(&b.path));
+    found.others.sort();
     Ok(found)
 }
 

@@ -142,7 +142,10 @@ impl<'r, 'e> Told<'r, 'e> {
     }
 
     fn message(&mut self, model: &Model, chat: Option<&Model>) {
-        let app = text(model, "Source").or_else(|| chat.map(source)).unwrap_or_else(|| model.kind.clone());
+        let own = text(model, "Source");
+        // What stands in a chat belongs to it, whatever else the report calls it: that is kept beside.
+        let app = chat.map(source).or_else(|| own.clone()).unwrap_or_else(|| model.kind.clone());
+        let extra = own.filter(|own| *own != app).map(|own| serde_json::json!({ "source": own }).to_string());
         let role = |wanted: &str| {
             let from = model.inner(&[wanted]).find_map(|party| text(party, "Identifier").or_else(|| text(party, "Name")));
             let parties = model.inner(&["Parties"]).filter(|party| party.value("Role").is_some_and(|role| role == wanted));
@@ -178,7 +181,7 @@ impl<'r, 'e> Told<'r, 'e> {
             quoted_sender: None,
             forwarded: forwarded.then_some(true),
             status: text(model, "Status").or(folder),
-            extra: None,
+            extra,
         };
         let place = model.place();
         self.put(model, Record::Message(Box::new(record)));
