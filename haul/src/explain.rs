@@ -129,6 +129,7 @@ struct Link {
     id: Id,
     path: String,
     path_raw: Vec<u8>,
+    size_bytes: Option<u64>,
     sha256: Option<Digest>,
 }
 
@@ -140,13 +141,14 @@ fn chain(connection: &Connection, item: Id) -> Result<Vec<Link>> {
         if chain.len() > 64 {
             bail!("the items of this bundle are nested in a circle");
         }
-        let sql = "SELECT parent_id, path, path_raw, sha256 FROM item WHERE id = ?1";
+        let sql = "SELECT parent_id, path, path_raw, sha256, size_bytes FROM item WHERE id = ?1";
         let (parent, link) = connection.query_row(sql, [id.bytes()], |row| {
             let path: String = row.get(1)?;
             let raw: Option<Vec<u8>> = row.get(2)?;
             let sha256: Option<String> = row.get(3)?;
             let path_raw = raw.unwrap_or_else(|| path.clone().into_bytes());
-            let link = Link { id, path, path_raw, sha256: sha256.as_deref().and_then(Digest::parse) };
+            let size_bytes = row.get::<_, Option<i64>>(4)?.map(i64::cast_unsigned);
+            let link = Link { id, path, path_raw, size_bytes, sha256: sha256.as_deref().and_then(Digest::parse) };
             Ok((row.get::<_, Option<[u8; 16]>>(0)?, link))
         })?;
         chain.push(link);
@@ -174,7 +176,8 @@ fn job(connection: &Connection, item: Id, arguments: &cli::Explain) -> Result<Jo
 }
 
 fn fetch(job: &Job, chain: &[Link], to: &Path) -> Result<()> {
-    let steps: Vec<Step> = chain.iter().map(|link| Step { item: link.id, path: link.path_raw.clone() }).collect();
+    let step = |link: &Link| Step { item: link.id, path: link.path_raw.clone(), size_bytes: link.size_bytes };
+    let steps: Vec<Step> = chain.iter().map(step).collect();
     let mut content = ingest::reopen(job, &config::Settings::default(), &steps)?;
     let mut file = File::options().create(true).truncate(true).write(true).open(to)?;
     std::io::copy(&mut content, &mut file)?;

@@ -3,12 +3,13 @@
 
 use model::FileKind;
 use model::item::{FileTime, FileTimes};
-use nix::dir::Dir;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, ResolveFlags, StatxFlags};
+use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -29,85 +30,105 @@ pub struct Facts {
     pub times: FileTimes,
 }
 
-/// Opens a file of the evidence for reading.
-pub fn open(path: &Path) -> io::Result<File> {
-    open_at(rustix::fs::CWD, path)
-}
-
-fn open_at(folder: impl AsFd + Copy, path: &Path) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-    match rustix::fs::openat(folder, path, flags | OFlags::NOATIME, Mode::empty()) {
-        // Only the owner and root may leave the access time alone.
-        Err(rustix::io::Errno::PERM) => Ok(rustix::fs::openat(folder, path, flags, Mode::empty())?.into()),
-        other => Ok(other?.into()),
-    }
+/// The exhibit's own place. A link there is the technician's and is followed; links below are evidence and are not.
+pub fn resolve(path: &Path) -> io::Result<PathBuf> {
+    if facts(path)?.kind == Some(FileKind::Symlink) { std::fs::canonicalize(path) } else { Ok(path.to_owned()) }
 }
 
 /// Longest path that the kernel takes in one call, with room for its last byte.
 const PATH_BYTES_MAX: usize = 4000;
+/// Bytes of a folder's entries that are fetched at a time.
+const ENTRIES_BYTES: usize = 64 << 10;
 
-/// Opens a file below a folder of the evidence, however long its path.
-pub fn open_below(root: &Path, path: &[u8]) -> io::Result<File> {
-    let (folder, rest) = reach(root, path)?;
-    match folder {
-        None => open(&root.join(OsStr::from_bytes(rest))),
-        Some(folder) => open_at(&folder, Path::new(OsStr::from_bytes(rest))),
+/// A folder of the evidence. What is opened through it lies below it: no component of a path may be a link.
+#[derive(Clone)]
+pub struct Folder(Arc<OwnedFd>);
+
+impl Folder {
+    /// The folder that an exhibit lies in or is; it need not be readable.
+    pub fn root(path: &Path) -> io::Result<Folder> {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Folder(Arc::new(rustix::fs::open(path, flags, Mode::empty())?)))
+    }
+
+    /// Opens a file for reading, however long its path.
+    pub fn open_file(&self, path: &[u8]) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        self.open(path, flags).map(File::from)
+    }
+
+    /// Opens a folder for listing, however long its path.
+    pub fn open_folder(&self, path: &[u8]) -> io::Result<Folder> {
+        let path = if path.is_empty() { b"." } else { path };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        Ok(Folder(Arc::new(self.open(path, flags)?)))
+    }
+
+    fn open(&self, mut path: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
+        let mut reached: Option<OwnedFd> = None;
+        while path.len() > PATH_BYTES_MAX {
+            let cut = path[..PATH_BYTES_MAX].iter().rposition(|byte| *byte == b'/').ok_or(Errno::NAMETOOLONG)?;
+            let step = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+            reached = Some(beneath(reached.as_ref().unwrap_or(&*self.0), &path[..cut], step)?);
+            path = &path[cut + 1..];
+        }
+        let folder = reached.as_ref().unwrap_or(&*self.0);
+        match beneath(folder, path, flags | OFlags::NOATIME) {
+            // Only the owner and root may leave the access time alone.
+            Err(Errno::PERM) => Ok(beneath(folder, path, flags)?),
+            other => Ok(other?),
+        }
+    }
+
+    /// Calls `each` with the name of every entry, in the order of the file system.
+    pub fn entries(&self, each: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+        let mut buffer = vec![MaybeUninit::uninit(); ENTRIES_BYTES];
+        let mut entries = RawDir::new(&self.0, &mut buffer);
+        while let Some(entry) = entries.next() {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if ![b".".as_slice(), b".."].contains(&name) {
+                each(name);
+            }
+        }
+        Ok(())
+    }
+
+    /// The facts of an entry, of a link itself rather than its target.
+    pub fn facts_in(&self, name: &[u8]) -> io::Result<Facts> {
+        statx(&self.0, Path::new(OsStr::from_bytes(name)), AtFlags::SYMLINK_NOFOLLOW)
+    }
+
+    /// Where a link points; `None` where asking would set the link's access time: unlike for files and folders, the kernel has no way
+    /// to leave that alone but a mount that is read-only or `noatime`.
+    pub fn link_target(&self, name: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        use rustix::fs::StatVfsMountFlags;
+        let mount = rustix::fs::fstatvfs(&self.0)?.f_flag;
+        if !mount.intersects(StatVfsMountFlags::RDONLY | StatVfsMountFlags::NOATIME) {
+            return Ok(None);
+        }
+        Ok(Some(rustix::fs::readlinkat(&self.0, name, Vec::new())?.into_bytes()))
     }
 }
 
-/// Goes down a path that is too long for one call: the folder reached (`None` for the root) and what is left of the path.
-fn reach<'a>(root: &Path, mut path: &'a [u8]) -> io::Result<(Option<OwnedFd>, &'a [u8])> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let most = PATH_BYTES_MAX.saturating_sub(root.as_os_str().len()).max(256);
-    let mut reached: Option<OwnedFd> = None;
-    while path.len() > most {
-        let cut = path[..most].iter().rposition(|byte| *byte == b'/').ok_or(rustix::io::Errno::NAMETOOLONG)?;
-        let step = Path::new(OsStr::from_bytes(&path[..cut]));
-        let next = match &reached {
-            None => rustix::fs::open(root.join(step), flags, Mode::empty())?,
-            Some(folder) => rustix::fs::openat(folder, step, flags, Mode::empty())?,
+/// Opens a path below a folder. Should a folder on the way be a link by now, it is not followed out.
+fn beneath(folder: &OwnedFd, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    loop {
+        return match rustix::fs::openat2(folder, path, flags, Mode::empty(), resolve) {
+            // Something was renamed or mounted meanwhile: the kernel asks to try again.
+            Err(Errno::AGAIN) => continue,
+            // A kernel before 5.6, or a container that forbids what it does not know.
+            Err(Errno::NOSYS | Errno::PERM) => rustix::fs::openat(folder, path, flags, Mode::empty()),
+            other => other,
         };
-        reached = Some(next);
-        path = &path[cut + 1..];
     }
-    Ok((reached, path))
-}
-
-/// Opens a folder of the evidence for listing; its access time stays where the kernel allows that.
-pub fn open_directory(root: &Path, path: &[u8]) -> io::Result<Dir> {
-    use nix::fcntl::OFlag;
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-    let (folder, rest) = reach(root, path)?;
-    let rest = OsStr::from_bytes(rest);
-    let open = |flags| match &folder {
-        None => Dir::open(&root.join(rest), flags, nix::sys::stat::Mode::empty()),
-        Some(folder) => Dir::openat(folder, rest, flags, nix::sys::stat::Mode::empty()),
-    };
-    match open(flags | OFlag::O_NOATIME) {
-        Err(nix::errno::Errno::EPERM) => Ok(open(flags)?),
-        other => Ok(other?),
-    }
-}
-
-/// The facts of an entry of an open folder, of a link itself rather than its target.
-pub fn facts_in(folder: &Dir, name: &Path) -> io::Result<Facts> {
-    statx(folder, name, AtFlags::SYMLINK_NOFOLLOW)
-}
-
-/// Where a link in an open folder points; `None` where asking would set the link's access time: unlike for files and folders, the
-/// kernel has no way to leave that alone but a mount that is read-only or `noatime`.
-pub fn link_target(folder: &Dir, name: &Path) -> io::Result<Option<Vec<u8>>> {
-    use rustix::fs::StatVfsMountFlags;
-    let mount = rustix::fs::fstatvfs(folder)?.f_flag;
-    if !mount.intersects(StatVfsMountFlags::RDONLY | StatVfsMountFlags::NOATIME) {
-        return Ok(None);
-    }
-    Ok(Some(rustix::fs::readlinkat(folder, name, Vec::new())?.into_bytes()))
 }
 
 /// The facts of an entry, of a link itself rather than its target.
 pub fn facts(path: &Path) -> io::Result<Facts> {
-    statx(rustix::fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW)
+    statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW)
 }
 
 /// The facts of an open file.
@@ -168,16 +189,16 @@ pub trait Neighbours: Send + Sync {
     fn listed(&self) -> bool;
 }
 
-/// A folder of the evidence, as one of its files sees it.
-struct Folder {
-    root: PathBuf,
+/// What lies beside a file of the evidence.
+struct Beside {
+    root: Folder,
     /// Path of the folder below the root: empty, or with a slash at its end.
     folder: Vec<u8>,
     name: Vec<u8>,
     listed: bool,
 }
 
-impl Neighbours for Folder {
+impl Neighbours for Beside {
     fn name(&self) -> &[u8] {
         &self.name
     }
@@ -187,7 +208,7 @@ impl Neighbours for Folder {
         if name.is_empty() || name == b"." || name == b".." || name.contains(&b'/') || name.contains(&0) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        open_below(&self.root, &[&self.folder[..], name].concat()).and_then(Source::file)
+        self.root.open_file(&[&self.folder[..], name].concat()).and_then(Source::file)
     }
 
     fn listed(&self) -> bool {
@@ -221,11 +242,11 @@ impl Source {
     }
 
     /// A file below a folder of the evidence, which knows its neighbours. `listed`: whether those are items of their own.
-    pub fn below(root: &Path, path: &[u8], listed: bool) -> io::Result<Source> {
-        let file = Source::file(open_below(root, path)?)?;
+    pub fn below(root: &Folder, path: &[u8], listed: bool) -> io::Result<Source> {
+        let file = Source::file(root.open_file(path)?)?;
         let cut = path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
-        let folder = Folder { root: root.to_owned(), folder: path[..cut].to_vec(), name: path[cut..].to_vec(), listed };
-        Ok(Source::Among(Arc::new(file), Arc::new(folder)))
+        let beside = Beside { root: root.clone(), folder: path[..cut].to_vec(), name: path[cut..].to_vec(), listed };
+        Ok(Source::Among(Arc::new(file), Arc::new(beside)))
     }
 
     /// Its size, bytes.

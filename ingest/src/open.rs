@@ -65,6 +65,8 @@ impl Trouble {
         let text = model::text::escape(&error.to_string());
         let code = match error.kind() {
             io::ErrorKind::UnexpectedEof => Code::Truncated,
+            // The words of zstd and liblzma for a window or dictionary over what they may take.
+            _ if text.contains("requires too much memory") || text.contains("memory limit") => Code::CapMemory,
             _ if text.contains("checksum") || text.contains("CRC") || text.contains("crc") => Code::ChecksumMismatch,
             _ => Code::ContainerDamaged,
         };
@@ -211,6 +213,17 @@ pub fn open(head: &[u8], source: &Source, settings: &Settings, passwords: &[Stri
             .map(|container| backup::restore(container, settings, passwords)),
         None => Err(Trouble::new(Code::Unsupported, "no container")),
     }
+}
+
+/// Whether a zip stands behind other content: its directory is found from the end, so any reader of zips would open it.
+pub fn has_archive_behind(head: &[u8], source: &Source) -> bool {
+    zip::stands_behind(head, source)
+}
+
+/// Opens what [`has_archive_behind`] found.
+pub fn open_appended(source: &Source, settings: &Settings, passwords: &[String]) -> Result<Box<dyn Container>, Trouble> {
+    guard(|| (zip::FORMAT.open)(source, settings, passwords))
+        .unwrap_or_else(|| Err(Trouble::new(Code::ContainerDamaged, "decoder gave up")))
 }
 
 /// Gives the entries of a list that share a path their ordinals.

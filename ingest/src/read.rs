@@ -57,7 +57,7 @@ impl Read for Capped<'_> {
 }
 
 /// Fills a buffer as far as the reader goes.
-pub fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> (usize, Option<io::Error>) {
+pub fn fill(reader: &mut (impl Read + ?Sized), buffer: &mut [u8]) -> (usize, Option<io::Error>) {
     let mut filled = 0;
     while filled < buffer.len() {
         match reader.read(&mut buffer[filled..]) {
@@ -145,14 +145,15 @@ pub fn read(
     pass(head, &mut finds)?;
     loop {
         tell(item, &mut finds, found)?;
-        match reader.read(buffer) {
-            Ok(0) => break,
-            Ok(count) => pass(&buffer[..count], &mut finds)?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => {
-                trouble = Some(Trouble::of(&error));
-                break;
-            }
+        // Full buffers: a decoder gives small pieces, and each costs the scan a seam.
+        let (filled, error) = fill(reader, buffer);
+        pass(&buffer[..filled], &mut finds)?;
+        if let Some(error) = error {
+            trouble = Some(Trouble::of(&error));
+            break;
+        }
+        if filled < buffer.len() {
+            break;
         }
     }
     if let Some(scan) = &mut scan {
@@ -257,7 +258,7 @@ fn scan_stretch(
 }
 
 /// Whether a parser could want the content.
-fn wanted(item: &Item, settings: &Settings) -> bool {
+pub fn wanted(item: &Item, settings: &Settings) -> bool {
     let Some(media_type) = item.media_type.as_deref() else { return false };
     let large = media_type == media_type::TEXT && item.size_bytes > settings.ingest.stage_text_cap_bytes;
     !large && settings.ingest.stage_types.iter().any(|wanted| wanted == media_type)

@@ -1,12 +1,14 @@
 //! A look at what lies in a folder, before any of it is an exhibit: what `haul inventory` reads.
 
-use crate::evidence::{self, Source};
+use crate::evidence::{Folder, Source};
 use crate::open::{self, HEAD_BYTES};
 use crate::read::fill;
+use crate::tasks::List;
 use crate::walk;
 use config::Settings;
 use model::{Code, FileKind, Id};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// Something in a folder.
@@ -25,14 +27,18 @@ pub struct Listed {
 /// # Errors
 /// The folder itself cannot be opened.
 pub fn survey(root: &Path) -> io::Result<Vec<Listed>> {
-    evidence::open_directory(root, b"")?;
-    let listing = walk::walk(root, Id::default());
-    let folders = listing.directories.into_iter().map(|entry| Listed { path: entry.path, size: None, folder: true });
-    let files = listing.entries.into_iter().map(|entry| {
-        let size = (entry.kind == Some(FileKind::File)).then_some(entry.size);
-        Listed { path: entry.path, size, folder: false }
+    let root = Folder::root(root)?;
+    root.open_folder(b"")?;
+    let mut listed = Vec::new();
+    let walked = walk::walk(&root, Id::default(), &mut |entry| {
+        listed.push(Listed { path: entry.path.clone(), size: None, folder: true });
+        Ok(())
     });
-    let mut listed: Vec<Listed> = folders.chain(files).collect();
+    let listing = walked.map_err(io::Error::other)?;
+    listed.extend((0..listing.count()).map(|at| {
+        let size = (listing.kind(at) == Some(FileKind::File)).then(|| listing.size(at));
+        Listed { path: listing.path(at).to_vec(), size, folder: false }
+    }));
     listed.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(listed)
 }
@@ -53,7 +59,8 @@ pub struct Guess {
 /// # Errors
 /// It cannot be read.
 pub fn container_of(path: &Path) -> io::Result<Guess> {
-    let source = evidence::open(path).and_then(Source::file)?;
+    let (folder, name) = (path.parent().unwrap_or(Path::new("")), path.file_name().ok_or(io::ErrorKind::InvalidInput)?);
+    let source = Folder::root(folder)?.open_file(name.as_bytes()).and_then(Source::file)?;
     let mut head = vec![0; HEAD_BYTES];
     let (filled, error) = fill(&mut source.reader(), &mut head);
     if let Some(error) = error {

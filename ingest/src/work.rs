@@ -6,7 +6,7 @@ mod content;
 use crate::budget::Budget;
 use crate::evidence::Source;
 use crate::open::{Entry, HEAD_BYTES, Ranges, Special, Trouble};
-use crate::tasks::{Group, Place, Task};
+use crate::tasks::{Group, List, Place, Task};
 use crate::tell::Teller;
 use crate::{Error, Exhibited, media_type};
 use model::{Body, Code, Directory, FileKind, Id, Item, ItemStatus, Problem, Stage, StagedItem, WorkUnit};
@@ -67,14 +67,14 @@ impl<'a> Worker<'a> {
 
     fn task(&mut self, task: Task) -> Result<(), Error> {
         match task {
-            Task::Disk(groups) => {
+            Task::Disk(part) => {
                 let exhibited = self.exhibited;
-                let (place, entries) = (&exhibited.place, &exhibited.entries);
-                groups
-                    .iter()
-                    .try_for_each(|group| self.group(place, entries, group, &mut |worker, at| worker.file(place, &entries[at])))
+                let (place, listing) = (&exhibited.place, &exhibited.listing);
+                exhibited.order.groups(part).try_for_each(|group| {
+                    self.group(place, listing, &group, &mut |worker, at| worker.file(place, &listing.entry(at)))
+                })
             }
-            Task::Members(container, place, shares, groups) => self.members(&*container, &place, &shares, &groups),
+            Task::Members(members, part) => self.members(&members, part),
         }
     }
 
@@ -82,11 +82,12 @@ impl<'a> Worker<'a> {
     fn group(
         &mut self,
         place: &Place,
-        entries: &[Entry],
+        list: &(impl List + ?Sized),
         group: &Group,
         read: &mut dyn FnMut(&mut Self, usize) -> Result<Option<StagedItem>, Error>,
     ) -> Result<(), Error> {
-        let all = || group.companions.iter().chain([&group.primary]).map(|at| self.id(place, &entries[*at]));
+        let id = |at: &usize| self.id_of(place, list.path(*at), list.ordinal(*at), list.deleted(*at));
+        let all = || group.companions.iter().chain([&group.primary]).map(id);
         // The exhibit's own file is read again all the same: its row tells the hash.
         let own = self.exhibited.single && place.parent.is_none();
         let done = !own && all().all(|id| self.exhibited.watch.done(id));
@@ -125,7 +126,12 @@ impl<'a> Worker<'a> {
     }
 
     fn id(&self, place: &Place, entry: &Entry) -> Id {
-        Item::id_of(self.exhibited.exhibit, place.parent, &place.path(entry), entry.ordinal, entry.deleted)
+        self.id_of(place, &entry.path, entry.ordinal, entry.deleted)
+    }
+
+    fn id_of(&self, place: &Place, path: &[u8], ordinal: u32, deleted: bool) -> Id {
+        let path = [&place.prefix[..], path].concat();
+        Item::id_of(self.exhibited.exhibit, place.parent, &path, ordinal, deleted)
     }
 
     /// Begins an item; it counts from now on.
@@ -227,7 +233,9 @@ impl<'a> Worker<'a> {
 }
 
 /// A directory's row.
-pub fn directory(exhibit: Id, parent: Option<Id>, path: &[u8], entry: &Entry) -> Directory {
+pub fn directory(exhibit: Id, parent: Option<&Place>, entry: &Entry) -> Directory {
+    let path = &parent.map_or_else(|| entry.path.clone(), |place| place.path(entry));
+    let parent = parent.and_then(|place| place.parent);
     let text = String::from_utf8_lossy(path).into_owned();
     Directory {
         id: Directory::id_of(exhibit, parent, path, entry.ordinal),

@@ -60,7 +60,7 @@ fn head<'c>(content: Option<&'c [u8]>, folder: &Path) -> io::Result<Cow<'c, [u8]
 enum Reader {
     /// Definitions, and the cell scan.
     Database,
-    /// Nobody: it stands beside a database that is not there.
+    /// The cell scan alone: it stands beside a database that is not there.
     Orphan,
     /// A parser.
     Parser(&'static dyn Parser),
@@ -90,6 +90,7 @@ impl Reader {
             }
             Reader::Orphan => {
                 emit.problem(Code::CompanionOrphan, "a -wal or -journal without its database");
+                crate::find::cells::scan_orphan(input, emit);
                 Outcome::partial("a companion without its database")
             }
             Reader::Parser(parser) => {

@@ -37,8 +37,9 @@ pub fn mark(root: &Path, devices: &mut [Device]) -> Result<()> {
 fn digest(root: &Path, device: &Device) -> Result<[u8; 32]> {
     let mut whole = Sha256::new();
     let mut buffer = vec![0; BUFFER_BYTES];
+    let root = ingest::evidence::Folder::root(root)?;
     for (path, _) in &device.content {
-        let mut file = ingest::evidence::open_below(root, path.as_bytes()).with_context(|| "cannot be opened")?;
+        let mut file = root.open_file(path.as_bytes()).with_context(|| "cannot be opened")?;
         let mut own = Sha256::new();
         loop {
             match file.read(&mut buffer)? {

@@ -11,14 +11,15 @@ mod rows;
 
 use super::decrypted::{BLOCK, Decrypted};
 use super::{Container, Entry, Ranges, Special, Trouble, Visitor};
-use crate::evidence::{self, Source};
+use crate::evidence::{Folder, Source};
 use crate::spool::Spool;
+use crate::tasks::List;
+use crate::walk::Listing;
 use config::Settings;
 use manifest::{Beside, Manifest};
 use model::{Code, FileKind};
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Name of the format.
@@ -30,13 +31,13 @@ const OTHERS: [&[u8]; 3] = [b"Manifest.plist", b"Status.plist", b"Info.plist"];
 type Take<'a> = dyn FnMut(&mut dyn Read) -> Result<(), crate::Error> + 'a;
 
 /// Folders (empty, or with a slash at the end) that hold a backup, by what lies in them.
-fn folders(entries: &[Entry]) -> Vec<Vec<u8>> {
-    let manifests = entries.iter().filter(|entry| entry.kind == Some(FileKind::File) && entry.ordinal == 0);
-    let manifests: Vec<Vec<u8>> = manifests.filter_map(|entry| folder_of(&entry.path)).map(<[u8]>::to_vec).collect();
+fn folders<L: List + ?Sized>(list: &L) -> Vec<Vec<u8>> {
+    let manifests = (0..list.count()).filter(|at| list.kind(*at) == Some(FileKind::File) && list.ordinal(*at) == 0);
+    let manifests: Vec<Vec<u8>> = manifests.filter_map(|at| folder_of(list.path(at))).map(<[u8]>::to_vec).collect();
     if manifests.is_empty() {
         return manifests;
     }
-    let paths: HashSet<&[u8]> = entries.iter().map(|entry| entry.path.as_slice()).collect();
+    let paths: HashSet<&[u8]> = (0..list.count()).map(|at| list.path(at)).collect();
     let holds = |folder: &Vec<u8>| OTHERS.iter().any(|name| paths.contains([&folder[..], name].concat().as_slice()));
     manifests.into_iter().filter(holds).collect()
 }
@@ -50,17 +51,17 @@ pub fn folder_of(path: &[u8]) -> Option<&[u8]> {
 pub type Backups = HashMap<Vec<u8>, Result<Arc<dyn Container>, Trouble>>;
 
 /// Finds the backups among the files of a folder and takes the blobs that a plain one names out of the list.
-pub fn take_out(root: &Path, entries: &mut Vec<Entry>, settings: &Settings, passwords: &[String]) -> Backups {
+pub fn take_out(root: &Folder, listing: &mut Listing, settings: &Settings, passwords: &[String]) -> Backups {
     let mut backups = Backups::new();
-    for folder in folders(entries) {
+    for folder in folders(listing) {
         let manifest = [&folder[..], MANIFEST].concat();
-        let on_disk = OnDisk { root: root.to_owned(), folder: folder.clone() };
+        let on_disk = OnDisk { root: root.clone(), folder: folder.clone() };
         match super::guard(|| open(on_disk, settings, passwords)) {
             Some(Ok(None)) => {}
             Some(Ok(Some(backup))) => {
                 if backup.manifest.keys.is_none() {
                     let named: HashSet<&[u8]> = backup.manifest.places.iter().filter_map(|place| place.blob.as_deref()).collect();
-                    entries.retain(|entry| !entry.path.strip_prefix(&folder[..]).is_some_and(|path| named.contains(path)));
+                    listing.retain(&mut |path| !path.strip_prefix(&folder[..]).is_some_and(|path| named.contains(path)));
                 }
                 backups.insert(manifest, Ok(Arc::new(backup)));
             }
@@ -72,8 +73,8 @@ pub fn take_out(root: &Path, entries: &mut Vec<Entry>, settings: &Settings, pass
 }
 
 /// The backup in the folder of a manifest, for going back to one of its files.
-pub fn reopen(root: &Path, folder: &[u8], settings: &Settings, passwords: &[String]) -> Option<Arc<dyn Container>> {
-    let on_disk = OnDisk { root: root.to_owned(), folder: folder.to_vec() };
+pub fn reopen(root: &Folder, folder: &[u8], settings: &Settings, passwords: &[String]) -> Option<Arc<dyn Container>> {
+    let on_disk = OnDisk { root: root.clone(), folder: folder.to_vec() };
     open(on_disk, settings, passwords).ok().flatten().map(|backup| Arc::new(backup) as Arc<dyn Container>)
 }
 
@@ -84,13 +85,13 @@ fn open(on_disk: OnDisk, settings: &Settings, passwords: &[String]) -> Result<Op
 
 /// A folder of the evidence.
 struct OnDisk {
-    root: PathBuf,
+    root: Folder,
     folder: Vec<u8>,
 }
 
 impl Beside for OnDisk {
     fn source(&self, path: &[u8]) -> Result<Source, Trouble> {
-        let opened = evidence::open_below(&self.root, &[&self.folder[..], path].concat()).and_then(Source::file);
+        let opened = self.root.open_file(&[&self.folder[..], path].concat()).and_then(Source::file);
         opened.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Trouble::new(Code::Missing, "the manifest names it, but it is not in the backup"),
             kind => Trouble::new(Code::Unreadable, format!("cannot be opened: {kind}")),

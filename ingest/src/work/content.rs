@@ -1,5 +1,6 @@
 //! The content of one item: what it is, read once, held against what was listed.
 
+use super::container::How;
 use super::{Skip, Worker};
 use crate::budget::Budget;
 use crate::evidence::Source;
@@ -50,7 +51,17 @@ impl Worker<'_> {
         if error.is_none() && self.opens(place, &mut item, image || open::is_container(head))? {
             let reading = self.hash(&item, &[], &mut source.reader())?;
             let item = self.compare(item, &reading, listed, &source)?;
-            return self.container(place, item, head, source, &reading, true).map(|()| None);
+            return self.container(place, item, source, &reading, How::Disk(head)).map(|()| None);
+        }
+        let appended = error.is_none()
+            && open::has_archive_behind(head, &source)
+            && !read::wanted(&item, self.exhibited.settings)
+            && place.depth < self.exhibited.settings.ingest.cap_depth;
+        if appended {
+            // A program that unpacks itself, a picture with an archive behind it: what stands before is scanned like any file.
+            let (item, reading) = self.plain(item, head, &mut reader, None, false)?;
+            let item = self.compare(item, &reading, listed, &source)?;
+            return self.container(place, item, source, &reading, How::Appended).map(|()| None);
         }
         if self.skip == Skip::Group {
             self.exhibited.watch.read(1, item.size_bytes);
@@ -125,10 +136,14 @@ impl Worker<'_> {
             if let Some(trouble) = trouble {
                 self.problem(&mut item, ItemStatus::Partial, trouble)?;
             }
-            return self.container(place, item, head, source, &reading, false).map(|()| None);
+            return self.container(place, item, source, &reading, How::Spooled(head)).map(|()| None);
         }
         let database = media_type::is_sqlite(item.media_type.as_deref());
         if self.skip == Skip::Group || self.skip == Skip::Lone && !database {
+            if place.in_order {
+                // What comes after it must find the budget that it left the first time.
+                self.budget = self.budget.less(filled as u64 + drain(&mut capped, &mut self.buffer));
+            }
             self.exhibited.watch.read(1, item.size_bytes);
             return Ok(None);
         }
@@ -233,11 +248,13 @@ impl Worker<'_> {
 
     /// A file over the cap that is nearly all hole: its data are scanned, it is not hashed.
     pub(super) fn holes(&mut self, mut item: Item, source: &Source) -> Result<(), Error> {
+        // The sink has it with all that it announces: said with less it would be another item.
+        if self.skip == Skip::Group {
+            self.exhibited.watch.read(1, item.size_bytes);
+            return Ok(());
+        }
         let detail = format!("{} bytes with {} bytes of data: data scanned, not hashed", source.size(), source.blocks_bytes());
         self.problem(&mut item, ItemStatus::Skipped, Trouble::new(Code::CapBytes, detail))?;
-        if self.skip == Skip::Group {
-            return self.end(item);
-        }
         let mut announced = 0;
         let teller = &mut self.teller;
         let trouble = read::scan_extents(&item, source, &mut self.buffer, &mut |body| {
@@ -249,6 +266,18 @@ impl Worker<'_> {
             self.note(&mut item, Trouble::new(Code::Unreadable, trouble.detail))?;
         }
         self.end(item)
+    }
+}
+
+/// Reads to the end or the first error; how many bytes.
+fn drain(reader: &mut impl Read, buffer: &mut [u8]) -> u64 {
+    let mut all = 0;
+    loop {
+        let (filled, error) = read::fill(reader, buffer);
+        all += filled as u64;
+        if filled < buffer.len() || error.is_some() {
+            return all;
+        }
     }
 }
 

@@ -20,7 +20,7 @@ fn raw() -> Vec<u8> {
     let told = world.take(&image());
     let chain: Vec<ingest::Step> = ["ext2.E01", "$media"]
         .iter()
-        .map(|path| ingest::Step { item: told.item(path).id, path: path.as_bytes().to_vec() })
+        .map(|path| ingest::Step { item: told.item(path).id, path: path.as_bytes().to_vec(), size_bytes: None })
         .collect();
     let mut bytes = Vec::new();
     let mut content = ingest::reopen(&world.job(&image()), &world.settings, &chain).unwrap();
