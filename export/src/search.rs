@@ -28,7 +28,7 @@ const SEARCHED: &[Searched] = &[
     Searched { table: "contact", texts: &["display_name", "organization", "note"], time: None },
     Searched { table: "contact_point", texts: &["value", "raw"], time: None },
     Searched { table: "call", texts: &["remote", "remote_phone", "remote_name"], time: Some("start_time") },
-    Searched { table: "account", texts: &["account_key", "display_name", "phone", "phone_raw", "about"], time: None },
+    Searched { table: "account", texts: &["account_key", "display_name", "phone", "phone_raw", "about", "extra"], time: None },
     Searched { table: "thread", texts: &["thread_key", "name"], time: Some("created_time") },
     Searched { table: "attachment", texts: &["path", "name", "url"], time: None },
     Searched { table: "observable", texts: &["value"], time: None },

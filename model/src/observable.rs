@@ -89,6 +89,9 @@ pub enum Finder {
     Cell,
     /// The search through a record's texts.
     Record,
+    /// The search through what was decoded from a document (a compressed stream, an attachment): the range is that of the encoded
+    /// bytes, `field` names the part, `field_offset` counts in the decoded bytes.
+    Decoded,
 }
 
 /// How the characters of a sighting are stored.
@@ -175,6 +178,8 @@ pub enum SecretKind {
     ExtendedPrivateKey,
     /// A token that logs in.
     AuthToken,
+    /// Keys or a seed, encrypted with a password: a wallet's vault as it stands.
+    Vault,
 }
 
 impl SecretKind {
@@ -185,6 +190,7 @@ impl SecretKind {
             SecretKind::PrivateKeyWif => "private_key_wif",
             SecretKind::ExtendedPrivateKey => "extended_private_key",
             SecretKind::AuthToken => "auth_token",
+            SecretKind::Vault => "vault",
         }
     }
 }

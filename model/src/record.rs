@@ -72,6 +72,10 @@ pub struct Account {
     pub phone_raw: Option<String>,
     /// What it says of itself.
     pub about: Option<String>,
+    /// For an account of a wallet, whose key is its address: the chain, in the words of `observable.chain`; `slip44:N` where Haul has none.
+    pub chain: Option<String>,
+    /// Anything else as one JSON object (extended public key, derivation path, time of creation, …).
+    pub extra: Option<String>,
 }
 
 /// An account that takes part in a thread.
@@ -328,7 +332,8 @@ impl Record {
         let fields: Vec<(&'static str, &Option<String>)> = match self {
             Record::Thread(record) => vec![("name", &record.name)],
             Record::Account(record) => {
-                vec![("display_name", &record.display_name), ("phone", &record.phone), ("about", &record.about)]
+                let (name, extra) = (("display_name", &record.display_name), ("extra", &record.extra));
+                vec![name, ("phone", &record.phone), ("about", &record.about), extra]
             }
             Record::Participant(_) => vec![],
             Record::Message(record) => vec![
@@ -353,6 +358,11 @@ impl Record {
             Record::Location(record) => vec![("label", &record.label), ("extra", &record.extra)],
         };
         let mut texts: Vec<_> = fields.into_iter().filter_map(|(name, text)| text.as_deref().map(|text| (name, text))).collect();
+        if let Record::Account(account) = self
+            && account.chain.is_some()
+        {
+            texts.push(("account_key", &account.account_key));
+        }
         if let Record::ContactPoint(point) = self
             && point.value.is_none()
         {

@@ -1,5 +1,9 @@
 //! The one way out of a parser: records, problems and counts.
 
+mod decoded;
+
+pub use decoded::Part;
+
 use crate::parse::Outcome;
 use model::observable::{Encoding, Finder};
 use model::provenance::Provenance;

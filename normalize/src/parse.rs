@@ -49,6 +49,11 @@ impl Outcome {
         Outcome { status: ItemStatus::Partial, reason: Some(reason.into()) }
     }
 
+    /// Encrypted: the reason says which key is wanted (`needs the wallet's password`).
+    pub fn locked(reason: impl Into<String>) -> Outcome {
+        Outcome { status: ItemStatus::Locked, reason: Some(reason.into()) }
+    }
+
     /// Could not be read.
     pub fn failed(reason: impl Into<String>) -> Outcome {
         Outcome { status: ItemStatus::Failed, reason: Some(reason.into()) }

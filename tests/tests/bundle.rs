@@ -218,6 +218,8 @@ fn records() -> Vec<Body> {
             phone: words("+85512345678"),
             phone_raw: words("012 345 678"),
             about: None,
+            chain: words("tron"),
+            extra: words(r#"{"path":"m"}"#),
         })),
         Body::Record(Record::Participant(Participant {
             provenance: at("member", 1),

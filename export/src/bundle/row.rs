@@ -237,6 +237,7 @@ fn account_row(account: Account, values: &mut Vec<Value>, known: &mut dyn Known)
     row.put("app", account.app).put("account_key", account.account_key);
     row.put("display_name", account.display_name).put("is_owner", account.is_owner).put("same_as", account.same_as);
     row.put("phone", account.phone).put("phone_raw", account.phone_raw).put("about", account.about);
+    row.put("chain", account.chain).put("extra", account.extra);
     row.provenance(account.provenance, known)
 }
 

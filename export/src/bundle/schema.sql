@@ -10,6 +10,8 @@ CREATE TABLE account (
   phone TEXT,
   phone_raw TEXT,
   about TEXT,
+  chain TEXT,
+  extra TEXT,
   state TEXT NOT NULL,
   row_table TEXT,
   row_id INTEGER,

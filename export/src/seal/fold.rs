@@ -35,7 +35,18 @@ const RECORD: u8 = Finder::Record as u8;
 /// The words for a set of finders.
 pub fn finder_words(finders: u8) -> &'static str {
     const WORDS: [&str; 8] = ["", "scan", "cell", "cell+scan", "record", "record+scan", "cell+record", "cell+record+scan"];
-    WORDS[usize::from(finders & 7)]
+    const DECODED: [&str; 8] = [
+        "decoded",
+        "decoded+scan",
+        "cell+decoded",
+        "cell+decoded+scan",
+        "decoded+record",
+        "decoded+record+scan",
+        "cell+decoded+record",
+        "cell+decoded+record+scan",
+    ];
+    let words = if finders & (1 << Finder::Decoded as u8) == 0 { WORDS } else { DECODED };
+    words[usize::from(finders & 7)]
 }
 
 /// Folds every sighting and secret of an exhibit, and lists the distinct observables.

@@ -171,6 +171,8 @@ record_columns!(
         phone: text = "phone",
         phone_raw: text = "phone_raw",
         about: text = "about",
+        chain: text = "chain",
+        extra: text = "extra",
     }
 );
 

@@ -354,6 +354,8 @@ impl Reading<'_, '_> {
             phone: phone_raw.as_deref().and_then(|raw| phone::normalize(raw, self.emit.region())),
             phone_raw,
             about: fields.get("bio").and_then(scalar),
+            chain: None,
+            extra: None,
         };
         let put = self.emit.record(Record::Account(account));
         self.accounts.insert(key.clone());

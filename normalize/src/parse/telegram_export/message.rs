@@ -187,6 +187,8 @@ impl<'r, 'e> Reading<'r, 'e> {
                 phone: None,
                 phone_raw: None,
                 about: None,
+                chain: None,
+                extra: None,
             };
             self.counts.accounts += u64::from(self.emit.record(Record::Account(account)));
         }

@@ -137,6 +137,8 @@ impl<'r, 'e> Told<'r, 'e> {
             same_as: None,
             phone_raw: None,
             about: None,
+            chain: None,
+            extra: None,
         };
         self.put(party, Record::Account(account));
     }
@@ -284,6 +286,8 @@ impl<'r, 'e> Told<'r, 'e> {
             same_as: None,
             phone_raw: None,
             about: None,
+            chain: None,
+            extra: None,
         };
         self.put(model, Record::Account(account));
     }

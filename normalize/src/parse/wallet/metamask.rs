@@ -1,0 +1,133 @@
+//! MetaMask and wallets made from it: identities, imported and watched accounts, the address book, and the vault.
+//!
+//! Phones keep the state as JSON in the strings of a JSON object (redux-persist), browsers as one value, or one a controller, in LevelDB.
+
+use super::Accounts;
+use super::accounts::Entry;
+use crate::parse::node::Node;
+use model::SecretKind;
+use serde_json::{Map, Value};
+
+const APP: &str = "MetaMask";
+
+/// Whether an object is a vault: cipher text, initialization vector and salt (MetaMask's browser-passworder).
+pub fn is_vault(node: &Node<'_>) -> bool {
+    let has = |name: &str| node.get(name).is_some_and(|value| value.string().is_some());
+    (has("data") || has("cipher")) && has("iv") && has("salt")
+}
+
+/// Tells a file that is nothing but a vault.
+pub fn read_vault(root: &Node<'_>, accounts: &mut Accounts<'_, '_>) {
+    accounts.secret(SecretKind::Vault, root.raw().to_owned(), "metamask", root);
+}
+
+/// Reads what redux-persist wrote on a phone.
+pub fn read_persisted(root: &Node<'_>, accounts: &mut Accounts<'_, '_>) {
+    for (_, member) in root.members() {
+        let text = member.string();
+        let inner = match &text {
+            Some(text) => Node::inside(text, member.pointer(), member.range()),
+            None => member.clone(),
+        };
+        match inner.get("backgroundState") {
+            Some(state) => read_state(&state, accounts),
+            None => read_state(&inner, accounts),
+        }
+    }
+}
+
+/// Reads a state: an object of controllers, or one controller's.
+pub fn read_state(state: &Node<'_>, accounts: &mut Accounts<'_, '_>) {
+    read_controller(state, accounts);
+    for (_, controller) in state.members() {
+        if controller.is_object() {
+            read_controller(&controller, accounts);
+        }
+    }
+}
+
+fn read_controller(controller: &Node<'_>, accounts: &mut Accounts<'_, '_>) {
+    for (name, member) in controller.members() {
+        match name.as_str() {
+            "vault" => vault(&member, accounts),
+            "identities" => identities(&member, accounts),
+            "internalAccounts" => internal(&member, accounts),
+            "addressBook" => address_book(&member, accounts),
+            // Balances by address: each account that the wallet follows.
+            "accounts" => followed(&member, accounts),
+            "selectedAddress" => {
+                let Some(address) = member.string().filter(|address| is_address(address)) else { continue };
+                accounts.tell(own(address, None, Map::new()), member.place());
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Twenty bytes in hexadecimal.
+fn is_address(text: &str) -> bool {
+    text.len() == 42 && text.starts_with("0x") && text.bytes().skip(2).all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn own(key: String, label: Option<String>, extra: Map<String, Value>) -> Entry {
+    Entry { app: APP, key, chain: "ethereum".to_owned(), label, is_owner: Some(true), about: None, extra }
+}
+
+fn vault(node: &Node<'_>, accounts: &mut Accounts<'_, '_>) {
+    let text = node.string();
+    let inner = match &text {
+        Some(text) => Node::inside(text, node.pointer(), node.range()),
+        None => node.clone(),
+    };
+    if is_vault(&inner) {
+        accounts.secret(SecretKind::Vault, inner.raw().to_owned(), "metamask", node);
+    }
+}
+
+/// `{address: {name, importTime, lastSelected}}`.
+fn identities(node: &Node<'_>, accounts: &mut Accounts<'_, '_>) {
+    for (address, identity) in node.members().into_iter().filter(|(address, _)| is_address(address)) {
+        let mut extra = Map::new();
+        for (name, kept) in [("importTime", "created_ms"), ("lastSelected", "selected_ms")] {
+            if let Some(time) = identity.get(name).and_then(|time| time.scalar()) {
+                extra.insert(kept.to_owned(), Value::String(time));
+            }
+        }
+        let label = identity.get("name").and_then(|name| name.string());
+        accounts.tell(own(address, label, extra), identity.place());
+    }
+}
+
+/// `{accounts: {uuid: {address, type, metadata: {name, importTime}}}}`.
+fn internal(node: &Node<'_>, accounts: &mut Accounts<'_, '_>) {
+    for (_, account) in node.get("accounts").map(|list| list.members()).unwrap_or_default() {
+        let Some(address) = account.get("address").and_then(|address| address.string()) else { continue };
+        let kind = account.get("type").and_then(|kind| kind.string()).unwrap_or_default();
+        let chain = kind.split(':').next().filter(|_| !kind.starts_with("eip155")).unwrap_or("ethereum").to_owned();
+        let label = account.at(&["metadata", "name"]).and_then(|name| name.string());
+        let time = account.at(&["metadata", "importTime"]).and_then(|time| time.scalar());
+        let extra = time.into_iter().map(|time| ("created_ms".to_owned(), Value::String(time))).collect();
+        accounts.tell(Entry { chain, ..own(address, label, extra) }, account.place());
+    }
+}
+
+/// `{address: {balance}}`.
+fn followed(node: &Node<'_>, accounts: &mut Accounts<'_, '_>) {
+    for (address, balance) in node.members().into_iter().filter(|(address, _)| is_address(address)) {
+        let amount = balance.get("balance").and_then(|amount| amount.string());
+        let extra = amount.into_iter().map(|amount| ("balance_wei".to_owned(), Value::String(amount))).collect();
+        accounts.tell(own(address, None, extra), balance.place());
+    }
+}
+
+/// `{chain id: {address: {name, memo}}}`: other people's.
+fn address_book(node: &Node<'_>, accounts: &mut Accounts<'_, '_>) {
+    for (_, book) in node.members() {
+        for (address, entry) in book.members().into_iter().filter(|(address, _)| is_address(address)) {
+            let label = entry.get("name").and_then(|name| name.string());
+            let about = entry.get("memo").and_then(|memo| memo.string());
+            let entry_of = Entry { is_owner: Some(false), about, ..own(address, label, Map::new()) };
+            accounts.tell(entry_of, entry.place());
+        }
+    }
+}
