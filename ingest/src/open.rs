@@ -148,6 +148,12 @@ pub trait Container: Send + Sync {
         None
     }
 
+    /// Where an entry's stored bytes lie in the container's own source, for containers that know and do not give a source: first
+    /// byte, how many, whether they are packed.
+    fn stored(&self, _index: usize) -> Option<(u64, u64, bool)> {
+        None
+    }
+
     /// Bytes of the container's own source that no entry covers, where entries are stretches of it: they are scanned as they are.
     fn uncovered(&self) -> Option<Ranges> {
         None

@@ -234,6 +234,13 @@ impl Layout for Ewf {
         Ok(Piece::Packed(offset / self.chunk_bytes, within, self.chunk_bytes - within))
     }
 
+    fn packed(&self, chunk: u64) -> Option<(Source, u64, u64)> {
+        let table = self.tables.get(self.tables.partition_point(|table| table.first.saturating_add(table.count) <= chunk))?;
+        let segment = self.segments.get(table.segment)?;
+        let stored = table.chunk(segment, chunk.checked_sub(table.first)?).ok()?;
+        Some((segment.clone(), stored.at, stored.bytes))
+    }
+
     fn unpack(&self, chunk: u64) -> io::Result<Vec<u8>> {
         let expected = length(self.chunk_bytes.min(self.size - chunk.saturating_mul(self.chunk_bytes).min(self.size)));
         let index = self.tables.partition_point(|table| table.first.saturating_add(table.count) <= chunk);
