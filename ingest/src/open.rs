@@ -6,6 +6,7 @@ mod compressed;
 mod decrypted;
 mod disk;
 mod tar;
+mod unread;
 mod zip;
 
 use crate::evidence::Source;
@@ -192,7 +193,7 @@ struct Format {
 }
 
 /// Every format.
-const FORMATS: &[Format] = &[zip::FORMAT, android_backup::FORMAT, disk::FORMAT, tar::FORMAT, compressed::FORMAT];
+const FORMATS: &[Format] = &[zip::FORMAT, android_backup::FORMAT, disk::FORMAT, tar::FORMAT, compressed::FORMAT, unread::FORMAT];
 
 /// Whether a file is a later part of a split image: it is hashed here and read through the first part.
 pub fn is_later_part(source: &Source) -> bool {
