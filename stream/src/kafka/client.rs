@@ -34,6 +34,8 @@ const RESERVED: &[&str] = &[
     "group.id",
     "group.instance.id",
     "group.protocol",
+    "max.in.flight",
+    "max.in.flight.requests.per.connection",
     "message.max.bytes",
     "message.timeout.ms",
     "partition.assignment.strategy",

@@ -43,6 +43,9 @@ impl Publisher {
             &[
                 ("enable.idempotence", "true"),
                 ("acks", "all"),
+                // A broker that does not hold a new partition yet refuses a request and, a moment later, may take the next as the
+                // first it sees of this producer; librdkafka then counts both as confirmed. So none is sent before the last is answered.
+                ("max.in.flight.requests.per.connection", "1"),
                 // Never: a broker that is away is waited for, and `close` is the way out.
                 ("message.timeout.ms", "0"),
                 ("compression.type", "zstd"),
