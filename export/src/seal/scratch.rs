@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 const SCHEMA: &str = "
 CREATE TABLE place (
   kind INTEGER, item BLOB, what BLOB, id BLOB, seq INTEGER, finder INTEGER, record BLOB, field TEXT, field_offset INTEGER,
-  byte_offset INTEGER, row_table TEXT, row_id INTEGER, range_offset INTEGER, range_length INTEGER, PRIMARY KEY (kind, item, what, id)
+  byte_offset INTEGER, row_table TEXT, row_id INTEGER, range_first INTEGER, range_end INTEGER, PRIMARY KEY (kind, item, what, id)
 ) WITHOUT ROWID;
 CREATE TABLE folded (
   kind INTEGER, id BLOB, seq INTEGER, finders INTEGER, record BLOB, field TEXT, field_offset INTEGER, row_table TEXT,
