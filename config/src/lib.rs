@@ -243,7 +243,7 @@ impl Default for Normalize {
 
 impl Default for Export {
     fn default() -> Export {
-        Export { commit_entries: 20_000, cache_bytes: 32 << 20 }
+        Export { commit_entries: 50_000, cache_bytes: 32 << 20 }
     }
 }
 

@@ -108,7 +108,7 @@ type Listing = (Id, Id, Place);
 
 /// Lists the places of sightings or secrets, item by item and thing by thing.
 fn list(work: &Work<'_>, kind: Kind) -> Result<(), Error> {
-    let mut listed = Listed::new();
+    let (mut listed, mut kinds) = (Listed::new(), Kinds::new());
     let mut batch = Vec::new();
     work.each_as_it_came(kind, |seq, id, body| {
         let seen = match body {
@@ -127,21 +127,30 @@ fn list(work: &Work<'_>, kind: Kind) -> Result<(), Error> {
             }
             _ => return Ok(()),
         };
-        batch.push((seen.item, seen.what, place(work, kind, seq, id, seen)?));
+        batch.push((seen.item, seen.what, place(work, &mut kinds, kind, seq, id, seen)?));
         if batch.len() >= SORTED_ROWS { insert(work, kind, &mut batch) } else { Ok(()) }
     })?;
     insert(work, kind, &mut batch)
 }
 
-fn place(work: &Work<'_>, kind: Kind, seq: i64, id: Id, seen: Seen) -> Result<Place, Error> {
+/// The kind of the last record that was found with a field of that name: most likely that of the next, too.
+type Kinds = HashMap<String, Kind>;
+
+fn place(work: &Work<'_>, kinds: &mut Kinds, kind: Kind, seq: i64, id: Id, seen: Seen) -> Result<Place, Error> {
     let whole = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     let (mut record, mut range) = (seen.record, None);
     if let Some(named) = record {
-        match work.record(named)? {
-            // A row says more than a range.
-            Some(_) if seen.row.is_some() => {}
-            Some(seq) => {
-                range = work.range(seq, named)?.map(|(first, length)| (whole(first), whole(first.saturating_add(length))))
+        let field = seen.field.as_deref().unwrap_or("");
+        let likely = kinds.get(field).copied().unwrap_or(Kind::Message);
+        match work.record(named, likely)? {
+            Some((seq, found)) => {
+                if found != likely {
+                    kinds.insert(field.to_owned(), found);
+                }
+                // A row says more than a range.
+                if seen.row.is_none() {
+                    range = work.range(seq, named)?.map(|(first, length)| (whole(first), whole(first.saturating_add(length))));
+                }
             }
             None => {
                 let detail = format!("{} {id} names record {named}, which is not there", super::source::table_of(kind));
