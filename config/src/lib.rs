@@ -217,7 +217,7 @@ impl Default for Ingest {
             "text/xml",
         ];
         Ingest {
-            read_buffer_bytes: 256 << 10,
+            read_buffer_bytes: 512 << 10,
             cap_depth: 8,
             cap_ratio: 1_000,
             cap_entries: 4_000_000,
