@@ -6,6 +6,7 @@ mod compressed;
 mod decrypted;
 mod disk;
 mod tar;
+mod ufdr;
 mod unread;
 mod zip;
 
@@ -217,7 +218,7 @@ pub fn open(head: &[u8], source: &Source, settings: &Settings, passwords: &[Stri
     match image.or_else(|| FORMATS.iter().find(|format| (format.recognize)(head))) {
         Some(format) => guard(|| (format.open)(source, settings, passwords))
             .unwrap_or_else(|| Err(Trouble::new(Code::ContainerDamaged, "decoder gave up")))
-            .map(|container| backup::restore(container, settings, passwords)),
+            .map(|container| ufdr::restore(backup::restore(container, settings, passwords), settings)),
         None => Err(Trouble::new(Code::Unsupported, "no container")),
     }
 }

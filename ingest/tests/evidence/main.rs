@@ -12,4 +12,5 @@ mod images;
 mod pack;
 mod phone;
 mod trees;
+mod ufdr;
 mod world;
