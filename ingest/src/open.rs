@@ -5,6 +5,7 @@ pub mod backup;
 mod compressed;
 mod decrypted;
 mod disk;
+mod seven_zip;
 mod tar;
 mod ufdr;
 mod unread;
@@ -194,7 +195,8 @@ struct Format {
 }
 
 /// Every format.
-const FORMATS: &[Format] = &[zip::FORMAT, android_backup::FORMAT, disk::FORMAT, tar::FORMAT, compressed::FORMAT, unread::FORMAT];
+const FORMATS: &[Format] =
+    &[zip::FORMAT, android_backup::FORMAT, disk::FORMAT, tar::FORMAT, compressed::FORMAT, seven_zip::FORMAT, unread::FORMAT];
 
 /// Whether a file is a later part of a split image: it is hashed here and read through the first part.
 pub fn is_later_part(source: &Source) -> bool {

@@ -11,6 +11,7 @@ mod formats;
 mod images;
 mod pack;
 mod phone;
+mod seven_zip;
 mod trees;
 mod ufdr;
 mod world;
