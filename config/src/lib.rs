@@ -215,6 +215,7 @@ impl Default for Ingest {
             "text/plain",
             "application/x-plist",
             "text/xml",
+            "application/x-android-binary-xml",
         ];
         Ingest {
             read_buffer_bytes: 512 << 10,
