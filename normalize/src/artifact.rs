@@ -12,7 +12,7 @@ mod columns;
 pub mod database;
 mod ledger;
 mod query;
-mod schema;
+pub mod schema;
 pub mod shadow;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};

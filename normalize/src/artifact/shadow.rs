@@ -85,7 +85,7 @@ pub fn rows_from_temp(
 
 /// The affinity of a declared type (<https://sqlite.org/datatype3.html#determination_of_column_affinity>): the declaration
 /// itself is text of the evidence and goes into no SQL of ours.
-fn affinity(declared: Option<&str>) -> &'static str {
+pub fn affinity(declared: Option<&str>) -> &'static str {
     let declared = declared.unwrap_or_default().to_ascii_uppercase();
     let says = |words: &[&str]| words.iter().any(|word| declared.contains(word));
     match () {
