@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 
 /// A table of an answer key.
 struct Key {
-    table: String,
     /// Contents of each row as the key writes them, and whether the row was deleted.
     rows: Vec<(Vec<String>, bool)>,
 }
@@ -27,6 +26,7 @@ struct Score {
     partial: u32,
     wrong: u32,
     live: u32,
+    hidden: u32,
 }
 
 impl Score {
@@ -37,18 +37,20 @@ impl Score {
         self.partial += other.partial;
         self.wrong += other.wrong;
         self.live += other.live;
+        self.hidden += other.hidden;
     }
 
     fn line(&self, name: &str) -> String {
         let rate = |part: u32, all: u32| if all == 0 { "–".to_owned() } else { format!("{:.3}", f64::from(part) / f64::from(all)) };
         format!(
-            "| {name} | {} | {} | {} | {} | {} | {} | {} | {} |",
+            "| {name} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
             self.databases,
             self.deleted,
             self.whole,
             self.partial,
             self.wrong,
             self.live,
+            self.hidden,
             rate(self.whole, self.deleted),
             rate(self.whole + self.partial, self.whole + self.partial + self.wrong)
         )
@@ -91,7 +93,6 @@ fn keys(path: &Path) -> Vec<Key> {
     let elements = between(&text, "<element>", "</element>").into_iter().filter(|element| element.contains("<type>table</type>"));
     elements
         .map(|element| {
-            let table = unescape(between(element, "<name>", "</name>").first().copied().unwrap_or_default());
             // The rows of a dropped table are deleted with it, though not each is marked.
             let dropped = element.contains("<deleted>True</deleted>");
             let rows = between(element, "<row", "</row>").into_iter().filter(|row| !row.starts_with('s'));
@@ -100,7 +101,7 @@ fn keys(path: &Path) -> Vec<Key> {
                 let contents = contents.map(|column| unescape(between(column, "<content>", "</content>").first().copied().unwrap_or_default()));
                 (contents.collect(), dropped || row.starts_with(" deleted=\"1\""))
             });
-            Key { table, rows: rows.collect() }
+            Key { rows: rows.collect() }
         })
         .collect()
 }
@@ -139,9 +140,15 @@ fn recover(path: &Path) -> Recovered {
     fs::copy(path, folder.path().join("main")).unwrap();
     let limits = config::Settings::default().normalize;
     match Evidence::open(folder.path(), &limits, None, true) {
-        Ok(evidence) => Recovered::read(&evidence.connection, folder.path()).unwrap_or_default(),
-        Err(_) => Recovered::default(),
+        Ok(evidence) => Recovered::read(&evidence.connection, folder.path()).unwrap_or_else(|error| refused(path, &error)),
+        Err(error) => refused(path, &error),
     }
+}
+
+/// Nothing is recovered from what SQLite does not open.
+fn refused(path: &Path, error: &rusqlite::Error) -> Recovered {
+    println!("{}: {error}", path.file_name().unwrap().to_string_lossy());
+    Recovered::default()
 }
 
 fn score(path: &Path, key: &Path, show: bool) -> Score {
@@ -165,7 +172,7 @@ fn score(path: &Path, key: &Path, show: bool) -> Score {
                 if whole { "whole" } else { "partial" }
             }
             None if alive.iter().any(|wanted| matches(row, wanted) == Some(true)) => {
-                score.live += 1;
+                if row.doubts.may_live() { score.hidden += 1 } else { score.live += 1 }
                 "LIVE"
             }
             None => {

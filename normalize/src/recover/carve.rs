@@ -40,15 +40,24 @@ impl Doubts {
     /// The live rows could not all be read, so that it may be one of them.
     pub const UNSIFTED: Doubts = Doubts(64);
 
-    const WORDS: [(Doubts, &'static str); 7] = [
+    /// It lies on a page that neither a tree nor the free list has: damage or tampering, so that it may never have been deleted.
+    pub const LOST: Doubts = Doubts(128);
+
+    const WORDS: [(Doubts, &'static str); 8] = [
         (Doubts::ROW_ID, "rowid lost"),
         (Doubts::FIRST, "type of the first column inferred from the length"),
         (Doubts::CUT, "end of the row overwritten"),
         (Doubts::TABLE, "table guessed among those of the same columns"),
         (Doubts::END, "end of the cell not confirmed"),
         (Doubts::SHORT, "fewer columns than the table"),
-        (Doubts::UNSIFTED, "not compared with every live row"),
+        (Doubts::UNSIFTED, "not compared with every live row, may not be deleted"),
+        (Doubts::LOST, "on a page that is in no tree and not free, may not be deleted"),
     ];
+
+    /// Whether the row may never have been deleted, because damage hides what is live.
+    pub fn may_live(self) -> bool {
+        self.has(Doubts::UNSIFTED) || self.has(Doubts::LOST)
+    }
 
     /// Both.
     #[must_use]
@@ -65,7 +74,7 @@ impl Doubts {
     pub fn level(self) -> u8 {
         match self.0 {
             0 => 2,
-            _ if self.has(Doubts::CUT) || self.has(Doubts::UNSIFTED) || self.has(Doubts::TABLE) || self.has(Doubts::END) => 0,
+            bits if bits & LOW.0 != 0 => 0,
             _ => 1,
         }
     }
@@ -84,6 +93,9 @@ impl fmt::Display for Doubts {
         Ok(())
     }
 }
+
+/// Something is missing or guessed.
+const LOW: Doubts = Doubts(4 | 8 | 16 | 64 | 128);
 
 /// A row that was found in some bytes.
 #[derive(Clone, PartialEq, Debug)]
@@ -120,6 +132,8 @@ pub struct Space<'s> {
     pub range: (usize, usize),
     /// Starts of the freeblocks of the page.
     pub freeblocks: &'s [usize],
+    /// Whether a cell can begin at its first byte.
+    pub begins: bool,
     /// The table that the page belongs to.
     pub owner: Option<usize>,
     /// Serial type that the first column of its live rows has, as a rule.
@@ -247,7 +261,7 @@ impl Carver<'_> {
         let (mut at, to) = space.range;
         let mut rows = Vec::new();
         // Where a cell begins for sure: at the start, behind another cell, and where a freeblock starts.
-        let mut border = at;
+        let mut border = if space.begins { at } else { to };
         while at < to {
             let rest = space.page.get(at..to).unwrap_or_default();
             let Some(zeros) = rest.iter().position(|byte| *byte != 0) else { break };

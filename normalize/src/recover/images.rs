@@ -72,8 +72,12 @@ pub struct Images {
     pub logs: Vec<Log>,
     /// Which b-tree each page of the database belongs to.
     pub owners: Owners,
-    /// Overflow pages of live cells, and pages whose first bytes the free list has overwritten.
+    /// Overflow pages of live cells.
     taken: HashSet<u32>,
+    /// Trunk pages of the free list: their first bytes are overwritten.
+    trunks: HashSet<u32>,
+    /// Pages that the free list names.
+    free: HashSet<u32>,
 }
 
 impl Images {
@@ -93,18 +97,21 @@ impl Images {
             logs.extend(Log::open(folder, source, geometry)?);
         }
         let trunk = be32(&head, 32).unwrap_or(0);
-        let mut images = Images { main, logs, owners, taken: HashSet::new() };
+        let mut images = Images { main, logs, owners, taken: HashSet::new(), trunks: HashSet::new(), free: HashSet::new() };
         images.trunks(trunk)?;
         Ok(Some(images))
     }
 
     /// Follows the trunk pages of the free list; a list that comes back ends.
     fn trunks(&mut self, mut trunk: u32) -> io::Result<()> {
-        let mut start = Vec::new();
-        while trunk != 0 && u64::from(trunk) <= self.main.pages() && self.taken.insert(trunk) {
-            self.main.read_at(self.main.offset(trunk), &mut start, 4)?;
-            trunk = be32(&start, 0).unwrap_or(0);
+        let mut page = Vec::new();
+        while self.main.page(trunk, &mut page)? && self.trunks.insert(trunk) {
+            let count = be32(&page, 4).unwrap_or(0) as usize;
+            let leaves = page.chunks_exact(4).skip(2).take(count);
+            self.free.extend(leaves.filter_map(|number| be32(number, 0)));
+            trunk = be32(&page, 0).unwrap_or(0);
         }
+        self.free.extend(&self.trunks);
         Ok(())
     }
 
@@ -118,7 +125,12 @@ impl Images {
         Ok(())
     }
 
-    /// Whether a page is an overflow page of a live cell or a trunk of the free list.
+    /// Whether the free list has a page.
+    pub fn is_free(&self, page: u32) -> bool {
+        self.free.contains(&page)
+    }
+
+    /// Whether a page is an overflow page of a live cell.
     pub fn is_taken(&self, page: u32) -> bool {
         self.taken.contains(&page)
     }
@@ -142,7 +154,7 @@ impl Images {
             match logged {
                 Some((log, offset)) => log.file.read_at(offset, &mut page, self.main.geometry.page_size)?,
                 // What is live now was something else when the row was.
-                None if self.taken.contains(&next) || self.owners.reached(next) => break,
+                None if self.taken.contains(&next) || self.trunks.contains(&next) || self.owners.reached(next) => break,
                 None if !self.main.page(next, &mut page)? => break,
                 None => {}
             }

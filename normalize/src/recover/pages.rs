@@ -1,7 +1,7 @@
 //! Carves every page image: which parts of it are live, and which are not.
 
 use super::Source;
-use super::carve::{Carver, Found, Space};
+use super::carve::{Carver, Doubts, Found, Space};
 use super::images::Images;
 use crate::find::pages::{Kind, Node, node_into};
 use crate::find::payload::cell;
@@ -74,7 +74,7 @@ impl Walk<'_> {
         let count = main.pages().min(u64::from(u32::MAX - 1)) as u32;
         for number in 1..=count {
             let wanted = !schema || self.owner(number) == Some(0);
-            if !wanted || self.images.is_taken(number) && self.images.owners.reached(number) || !main.page(number, &mut page)? {
+            if !wanted || self.images.is_taken(number) || !main.page(number, &mut page)? {
                 continue;
             }
             let place = Place { source: Source::Database, page: number, offset: main.offset(number), image: None };
@@ -135,7 +135,7 @@ impl Walk<'_> {
                     gaps.push((covered, *at));
                     covered = cell.end.max(*at + 4).min(limit);
                     if !live && kind == Kind::TableLeaf {
-                        let space = Space { page, range: (*at, limit), freeblocks: &[], owner, first: None };
+                        let space = Space { page, range: (*at, limit), freeblocks: &[], begins: true, owner, first: None };
                         rows.extend(self.carver.whole(&space, *at, true, &mut chain));
                     }
                 }
@@ -147,20 +147,25 @@ impl Walk<'_> {
         gaps.retain(|(from, to)| page.get(*from..*to).is_some_and(|gap| gap.len() >= 4 && gap.iter().any(|byte| *byte != 0)));
         if owner.is_none() && !gaps.is_empty() {
             owner = most(&rows).or_else(|| {
-                let space = |range| Space { page, range, freeblocks: &node.freeblocks, owner: None, first: None };
+                let space = |range| Space { page, range, freeblocks: &node.freeblocks, begins: kind.is_some(), owner: None, first: None };
                 let first: Vec<_> = gaps.iter().flat_map(|range| self.carver.space(&space(*range), &mut chain)).collect();
                 most(&first)
             });
         }
         let first = owner.and_then(|_| kind.filter(|kind| *kind == Kind::TableLeaf)).and_then(|_| typical(page, &node, &geometry));
         for range in gaps {
-            let space = Space { page, range, freeblocks: &node.freeblocks, owner, first };
+            let space = Space { page, range, freeblocks: &node.freeblocks, begins: kind.is_some(), owner, first };
             rows.extend(self.carver.space(&space, &mut chain));
         }
         if let Some(error) = error {
             return Err(error);
         }
         rows.sort_by_key(|row| row.range);
+        // SQLite leaves no page out: one that is nowhere was cut off by damage, not by deletion.
+        let lost = place.image.is_none() && !self.images.owners.reached(place.page) && !self.images.is_free(place.page);
+        if lost {
+            rows.iter_mut().for_each(|row| row.doubts = row.doubts.and(Doubts::LOST));
+        }
         Ok(rows.into_iter().all(|row| take(place, row)))
     }
 }

@@ -48,7 +48,7 @@ impl Carver<'_> {
             Some(owner) => owner..owner + 1,
             None => 1..self.tables.len().min(TABLES_TRIED + 1),
         };
-        let mut best: Option<((bool, bool, usize), Found)> = None;
+        let mut best: Option<((bool, bool, usize, usize), Found)> = None;
         for table in tables {
             let Some(shape) = self.tables.get(table) else { continue };
             for reading in readings(space, at, shape, &ends) {
@@ -56,9 +56,12 @@ impl Carver<'_> {
                     continue;
                 };
                 let Some(found) = self.read(space, at, table, &reading, &ends, chain) else { continue };
-                let score = (found.doubts.has(Doubts::END), found.doubts.has(Doubts::CUT), misfit);
+                // Rather up to the end of the block than short of it.
+                let slack = ends.block.map_or(0, |block| block.saturating_sub(found.range.1)).min(TAKEN) % TAKEN;
+                let score = (found.doubts.has(Doubts::END), found.doubts.has(Doubts::CUT), slack, misfit);
                 let taken = best.as_ref().is_some_and(|(other, _)| *other <= score);
-                if !taken && (begins || !found.doubts.has(Doubts::END) && !found.doubts.has(Doubts::CUT)) {
+                // What is not confirmed needs a freeblock that says that a cell begins here.
+                if !taken && (ends.chained || !found.doubts.has(Doubts::END) && !found.doubts.has(Doubts::CUT)) {
                     best = Some((score, found));
                 }
             }
