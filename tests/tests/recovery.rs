@@ -41,7 +41,8 @@ impl Score {
     }
 
     fn line(&self, name: &str) -> String {
-        let rate = |part: u32, all: u32| if all == 0 { "–".to_owned() } else { format!("{:.3}", f64::from(part) / f64::from(all)) };
+        let rate =
+            |part: u32, all: u32| if all == 0 { "–".to_owned() } else { format!("{:.3}", f64::from(part) / f64::from(all)) };
         format!(
             "| {name} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
             self.databases,
@@ -98,7 +99,8 @@ fn keys(path: &Path) -> Vec<Key> {
             let rows = between(element, "<row", "</row>").into_iter().filter(|row| !row.starts_with('s'));
             let rows = rows.map(|row| {
                 let contents = between(row, "<column>", "</column>").into_iter();
-                let contents = contents.map(|column| unescape(between(column, "<content>", "</content>").first().copied().unwrap_or_default()));
+                let contents = contents
+                    .map(|column| unescape(between(column, "<content>", "</content>").first().copied().unwrap_or_default()));
                 (contents.collect(), dropped || row.starts_with(" deleted=\"1\""))
             });
             Key { rows: rows.collect() }
@@ -111,7 +113,9 @@ fn agrees(value: &Value, wanted: &str) -> bool {
     match value {
         Value::Null => wanted.is_empty() || wanted == "NULL",
         Value::Integer(number) => wanted == number.to_string(),
-        Value::Real(bits) => wanted.parse::<f64>().is_ok_and(|wanted| (f64::from_bits(*bits) - wanted).abs() < 1e-4 * wanted.abs().max(1.0)),
+        Value::Real(bits) => {
+            wanted.parse::<f64>().is_ok_and(|wanted| (f64::from_bits(*bits) - wanted).abs() < 1e-4 * wanted.abs().max(1.0))
+        }
         Value::Text(bytes) => wanted.as_bytes() == bytes,
         Value::Blob(_) => false,
     }
@@ -156,8 +160,10 @@ fn score(path: &Path, key: &Path, show: bool) -> Score {
     let keys = keys(key);
     let mut score = Score { databases: 1, ..Score::default() };
     score.deleted = keys.iter().flat_map(|key| &key.rows).filter(|(_, deleted)| *deleted).count() as u32;
-    let mut open: Vec<&Vec<String>> = keys.iter().flat_map(|key| &key.rows).filter(|(_, deleted)| *deleted).map(|(row, _)| row).collect();
-    let alive: Vec<&Vec<String>> = keys.iter().flat_map(|key| &key.rows).filter(|(_, deleted)| !*deleted).map(|(row, _)| row).collect();
+    let mut open: Vec<&Vec<String>> =
+        keys.iter().flat_map(|key| &key.rows).filter(|(_, deleted)| *deleted).map(|(row, _)| row).collect();
+    let alive: Vec<&Vec<String>> =
+        keys.iter().flat_map(|key| &key.rows).filter(|(_, deleted)| !*deleted).map(|(row, _)| row).collect();
     let mut rows: Vec<&Row> = recovered.rows.iter().filter(|row| recovered.tables[row.table].name != "sqlite_schema").collect();
     rows.sort_by_key(|row| std::cmp::Reverse(row.doubts.level()));
     for row in rows {
@@ -168,11 +174,19 @@ fn score(path: &Path, key: &Path, show: bool) -> Score {
             Some(place) => {
                 let whole = matches(row, open[place]) == Some(true);
                 open.remove(place);
-                if whole { score.whole += 1 } else { score.partial += 1 }
+                if whole {
+                    score.whole += 1
+                } else {
+                    score.partial += 1
+                }
                 if whole { "whole" } else { "partial" }
             }
             None if alive.iter().any(|wanted| matches(row, wanted) == Some(true)) => {
-                if row.doubts.may_live() { score.hidden += 1 } else { score.live += 1 }
+                if row.doubts.may_live() {
+                    score.hidden += 1
+                } else {
+                    score.live += 1
+                }
                 "LIVE"
             }
             None => {
@@ -181,13 +195,26 @@ fn score(path: &Path, key: &Path, show: bool) -> Score {
             }
         };
         if show {
-            let values: Vec<_> = row.values.iter().map(|value| match value {
-                None => "?".to_owned(),
-                Some(Value::Text(bytes)) => String::from_utf8_lossy(bytes).chars().take(30).collect(),
-                Some(Value::Real(bits)) => f64::from_bits(*bits).to_string(),
-                Some(value) => format!("{value:?}"),
-            }).collect();
-            println!("  {verdict} {} page {} at {}+{} [{}] {:?}: {}", recovered.tables[row.table].name, row.page, row.offset, row.length, row.doubts, row.row_id, values.join(" | "));
+            let values: Vec<_> = row
+                .values
+                .iter()
+                .map(|value| match value {
+                    None => "?".to_owned(),
+                    Some(Value::Text(bytes)) => String::from_utf8_lossy(bytes).chars().take(30).collect(),
+                    Some(Value::Real(bits)) => f64::from_bits(*bits).to_string(),
+                    Some(value) => format!("{value:?}"),
+                })
+                .collect();
+            println!(
+                "  {verdict} {} page {} at {}+{} [{}] {:?}: {}",
+                recovered.tables[row.table].name,
+                row.page,
+                row.offset,
+                row.length,
+                row.doubts,
+                row.row_id,
+                values.join(" | ")
+            );
         }
     }
     if show {

@@ -147,12 +147,14 @@ impl Walk<'_> {
         gaps.retain(|(from, to)| page.get(*from..*to).is_some_and(|gap| gap.len() >= 4 && gap.iter().any(|byte| *byte != 0)));
         if owner.is_none() && !gaps.is_empty() {
             owner = most(&rows).or_else(|| {
-                let space = |range| Space { page, range, freeblocks: &node.freeblocks, begins: kind.is_some(), owner: None, first: None };
+                let space =
+                    |range| Space { page, range, freeblocks: &node.freeblocks, begins: kind.is_some(), owner: None, first: None };
                 let first: Vec<_> = gaps.iter().flat_map(|range| self.carver.space(&space(*range), &mut chain)).collect();
                 most(&first)
             });
         }
-        let first = owner.and_then(|_| kind.filter(|kind| *kind == Kind::TableLeaf)).and_then(|_| typical(page, &node, &geometry));
+        let first =
+            owner.and_then(|_| kind.filter(|kind| *kind == Kind::TableLeaf)).and_then(|_| typical(page, &node, &geometry));
         for range in gaps {
             let space = Space { page, range, freeblocks: &node.freeblocks, begins: kind.is_some(), owner, first };
             rows.extend(self.carver.space(&space, &mut chain));

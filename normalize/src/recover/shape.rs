@@ -4,8 +4,8 @@
 //! (<https://sqlite.org/datatype3.html#type_affinity>). Text never stays a number in a TEXT column, NULL never stands in a
 //! NOT NULL column, and the column that is the rowid is always stored as NULL: most chance finds fail on one of these.
 
-use crate::artifact::shadow::affinity;
 use crate::artifact::schema::quoted;
+use crate::artifact::shadow::affinity;
 use crate::find::row::is_text;
 use rusqlite::Connection;
 
@@ -69,9 +69,8 @@ impl Table {
     /// # Errors
     /// What SQLite says where the schema cannot be read.
     pub fn all(connection: &Connection) -> rusqlite::Result<Vec<Table>> {
-        let mut statement = connection.prepare(
-            "SELECT name, rootpage FROM main.sqlite_schema WHERE type = 'table' AND rootpage > 0 ORDER BY rowid",
-        )?;
+        let mut statement = connection
+            .prepare("SELECT name, rootpage FROM main.sqlite_schema WHERE type = 'table' AND rootpage > 0 ORDER BY rowid")?;
         let names = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, u32>(1)?)))?;
         let names = names.collect::<rusqlite::Result<Vec<_>>>()?;
         let mut tables = vec![Table::schema()];

@@ -115,7 +115,11 @@ fn not_live(connection: &Connection, table: &Table, rows: Vec<Row>, problems: &m
         }
     }
     if !dropped.is_empty() {
-        let detail = format!("table {}: {} candidates of deleted rows say too little to be told from live ones", table.name, dropped.len());
+        let detail = format!(
+            "table {}: {} candidates of deleted rows say too little to be told from live ones",
+            table.name,
+            dropped.len()
+        );
         problems.push((Code::CapEntries, detail));
     }
     let mut live = HashSet::new();
@@ -190,11 +194,15 @@ fn distinct(table: &Table, mut rows: Vec<Row>, problems: &mut Vec<(Code, String)
             continue;
         };
         let better = by_value.get(&(column, hash_of(value)));
-        if better.is_some_and(|better| better.iter().take(ALIKE_MAX).any(|place| kept.get(*place).is_some_and(|kept| covers(kept, &row)))) {
+        if better.is_some_and(|better| {
+            better.iter().take(ALIKE_MAX).any(|place| kept.get(*place).is_some_and(|kept| covers(kept, &row)))
+        }) {
             continue;
         }
         for (column, value) in row.values.iter().enumerate() {
-            if let Some(value) = value.as_ref().filter(|value| value.size() > 0 || matches!(value, Value::Integer(_) | Value::Real(_))) {
+            if let Some(value) =
+                value.as_ref().filter(|value| value.size() > 0 || matches!(value, Value::Integer(_) | Value::Real(_)))
+            {
                 by_value.entry((column, hash_of(value))).or_default().push(kept.len());
             }
         }

@@ -103,7 +103,11 @@ impl Carver<'_> {
         }
         let mut found = self.row(table, &reading.serials, &body, false)?;
         // A row of which nothing but small change is left is chance.
-        let said = found.values.iter().flatten().any(|value| value.size() > 0 || matches!(value, super::Value::Integer(_) | super::Value::Real(_)));
+        let said = found
+            .values
+            .iter()
+            .flatten()
+            .any(|value| value.size() > 0 || matches!(value, super::Value::Integer(_) | super::Value::Real(_)));
         if !said {
             return None;
         }
@@ -126,7 +130,8 @@ impl Carver<'_> {
             return true;
         }
         let stale = be16(space.page, end + 2).map(usize::from).filter(|size| *size >= TAKEN).map(|size| end + size);
-        let merged = end < block && stale.is_some_and(|stale| stale <= block && (stale == block || self.leads(space, stale, block)));
+        let merged =
+            end < block && stale.is_some_and(|stale| stale <= block && (stale == block || self.leads(space, stale, block)));
         merged || (end < block && self.whole(space, end, false, chain).is_some())
     }
 
