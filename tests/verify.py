@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Verifies Haul bundles with the Python standard library alone, as docs/bundle-format.md says.
 python3 verify.py BUNDLE...   exit code 0 if all hold, 1 if one does not"""
-import base64, hashlib, hmac, json, pathlib, re, sqlite3, struct, sys, urllib.parse
+import base64, hashlib, hmac, json, pathlib, re, sqlite3, struct, sys, urllib.parse, verify_merged
 
 SCHEMA = pathlib.Path(__file__).resolve().parent.parent / "export/src/bundle/schema.sql"
-RECORDS = ["account", "attachment", "call", "contact", "contact_point", "message", "participant", "thread"]
+RECORDS = ["account", "attachment", "call", "contact", "contact_point", "device", "location", "message", "participant", "thread", "visit"]
 TARGETS = {"exhibit_id": ["exhibit"], "item_id": ["item"], "parent_id": ["item"], "file_item_id": ["item"],
            "definition_id": ["definition"], "thread_id": ["thread"], "account_id": ["account"], "contact_id": ["contact"],
            "message_id": ["message"], "observable_id": ["observable"], "record_id": RECORDS}
@@ -13,8 +13,7 @@ name_of = lambda key: key.hex() if isinstance(key, bytes) else str(key)
 jcs = lambda value: json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 Wrong = type("Wrong", (Exception,), {})
 
-def plain(value):
-    """A column's value as JSON has it."""
+def plain(value):  # a column's value as JSON has it
     value = value.hex() if isinstance(value, bytes) else value
     return str(value) if isinstance(value, int) and abs(value) >= 2**53 else value
 
@@ -76,8 +75,7 @@ def strings(data, found=[]):  # the length-prefixed strings of SSH's wire format
         found, data = found + [data[4:end]], data[end:]
     return found
 
-def check_signature(checkpoint, signature, signer):
-    """OpenSSH's PROTOCOL.sshsig."""
+def check_signature(checkpoint, signature, signer):  # OpenSSH's PROTOCOL.sshsig
     wrong = Wrong("seal: table seal: its signature is not the signer's over its checkpoint")
     lines = signature.strip().split("\n")
     if (lines[0], lines[-1]) != ("-----BEGIN SSH SIGNATURE-----", "-----END SSH SIGNATURE-----"):
@@ -89,17 +87,27 @@ def check_signature(checkpoint, signature, signer):
         signature_type, raw = strings(signed)
     except (ValueError, struct.error):
         raise wrong
-    if (blob[:10], space, key_type, signature_type) != (b"SSHSIG\0\0\0\1", b"haul-bundle", b"ssh-ed25519", b"ssh-ed25519"):
-        raise wrong
-    if algorithm not in (b"sha256", b"sha512") or public != base64.b64decode(signer.split()[1]):
+    if (blob[:10], space, key_type, signature_type) != (b"SSHSIG\0\0\0\1", b"haul-bundle", b"ssh-ed25519", b"ssh-ed25519") or \
+            algorithm not in (b"sha256", b"sha512") or public != base64.b64decode(signer.split()[1]):
         raise wrong
     digest = hashlib.new(algorithm.decode(), checkpoint.encode()).digest()
     message = b"SSHSIG" + b"".join(struct.pack(">I", len(s)) + s for s in (space, reserved, algorithm, digest))
     if not ed25519(key, message, raw):
         raise wrong
 
-def check_rows(db, tables, anys, seed):
-    """Every leaf; the first one that is not as it was sealed is named with the help of the tiles."""
+def check_seal(checkpoint, signature, signer, leaves, names):  # of the leaves, by the signer, who comes back in words
+    unit = "unsigned"
+    if signature is not None or signer != "unsigned":
+        if signature is None or not re.fullmatch("ssh-ed25519 [A-Za-z0-9+/]{68}", signer):
+            raise Wrong("seal: table seal: has no signature, or its signer is no Ed25519 key")
+        unit = "SHA256:" + base64.b64encode(sha256(base64.b64decode(signer.split()[1]))).decode().rstrip("=")
+        check_signature(checkpoint, signature, signer)
+    origin = "haul/" + "/".join(urllib.parse.quote(part, safe="-._~:") for part in (unit, *names))
+    if checkpoint != f"{origin}\n{len(leaves)}\n{base64.b64encode(root(leaves)).decode()}\n":
+        raise Wrong("seal: table seal: has another checkpoint than the rows give")
+    return unit
+
+def check_rows(db, tables, anys, seed):  # every leaf; the tiles help to name the first that is not as it was sealed
     leaves, names, counts = [], [], []
     meta = dict(db.execute("SELECT key, value FROM meta"))
     for table, columns in tables.items():
@@ -137,8 +145,9 @@ def check_rules(db, tables):
             raise Wrong(f"{words}: {name_of(key)} {rest or ''}")
     none("status: table item row", """SELECT id FROM item WHERE status NOT IN ('parsed', 'plain', 'partial', 'skipped', 'locked', 'failed')
         OR (status NOT IN ('parsed', 'plain') AND coalesce(reason, '') = '')""")
-    none("count: table exhibit row", """SELECT id FROM exhibit AS e WHERE items <> (SELECT count(*) FROM item WHERE exhibit_id = e.id)
-        OR directories <> (SELECT count(*) FROM directory WHERE exhibit_id = e.id)""")
+    none("count: table exhibit row", """WITH i AS (SELECT exhibit_id, count(*) AS n FROM item GROUP BY 1),
+        d AS (SELECT exhibit_id, count(*) AS n FROM directory GROUP BY 1) SELECT id FROM exhibit LEFT JOIN i ON i.exhibit_id = id
+        LEFT JOIN d ON d.exhibit_id = id WHERE items <> coalesce(i.n, 0) OR directories <> coalesce(d.n, 0)""")
     none("ledger: table ledger row", """SELECT id FROM ledger WHERE rows_seen <> records + rejected OR min(rows_seen, records, rejected, conflicts) < 0
         OR conflicts > records OR (rejected > 0 AND coalesce(reason, '') = '')""")
     told = {tuple(row[:3]): row[3] for row in db.execute("""SELECT item_id, record_kind, row_table, sum(records - conflicts)
@@ -162,7 +171,8 @@ def verify(path):
     pragma = lambda name: db.execute("PRAGMA " + name).fetchone()[0]
     if (pragma("application_id"), pragma("user_version"), pragma("freelist_count")) != (0x4841554C, 1, 0):
         raise Wrong("form: no bundle of version 1")
-    expected = [sql for sql in SCHEMA.read_text().split(";\n") if sql]
+    merged = db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'part'").fetchone()
+    expected = [sql for file in [SCHEMA] + [SCHEMA.with_name("merged.sql")] * bool(merged) for sql in file.read_text().split(";\n") if sql]
     if sorted(expected) != sorted(sql or "" for sql, in db.execute("SELECT sql FROM sqlite_schema")):
         raise Wrong("form: other tables than a bundle has")
     tables = {sql.split()[2]: [line.split()[0] for line in sql.split("\n")[1:-1]] for sql in sorted(expected)}
@@ -174,19 +184,10 @@ def verify(path):
     seals = db.execute("SELECT checkpoint, signature, signer FROM seal").fetchall()
     if len(seals) != 1:
         raise Wrong(f"seal: table seal: has {len(seals)} rows, not one")
-    checkpoint, signature, signer = seals[0]
-    unit = "unsigned"
-    if signature is not None or signer != "unsigned":
-        if signature is None or not re.fullmatch("ssh-ed25519 [A-Za-z0-9+/]{68}", signer):
-            raise Wrong("seal: table seal: has no signature, or its signer is no Ed25519 key")
-        unit = "SHA256:" + base64.b64encode(sha256(base64.b64decode(signer.split()[1]))).decode().rstrip("=")
-        check_signature(checkpoint, signature, signer)
-    case, number = db.execute("SELECT case_label, number FROM exhibit").fetchone()
-    origin = "haul/" + "/".join(urllib.parse.quote(part, safe="-._~:") for part in (unit, case, number))
-    if checkpoint != f"{origin}\n{len(leaves)}\n{base64.b64encode(root(leaves)).decode()}\n":
-        raise Wrong("seal: table seal: has another checkpoint than the rows give")
+    one = db.execute("SELECT case_label, number FROM exhibit").fetchone()
+    unit = check_seal(*seals[0], leaves, verify_merged.check(db, tables, sys.modules[__name__]) if merged else one)
     check_rules(db, tables)
-    return f"holds, {len(leaves)} rows, " + ("unsigned" if unit == "unsigned" else "signed by " + unit)
+    return f"holds, {len(leaves)} rows, " + unit.replace("SHA256", "signed by SHA256")
 
 if __name__ == "__main__":
     code = 0

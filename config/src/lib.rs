@@ -57,6 +57,8 @@ pub struct Settings {
     pub region: String,
     /// Threads and parser processes; 0 for one per core.
     pub workers: usize,
+    /// Exhibits at once on one machine.
+    pub run: Run,
     /// Walking, opening and reading.
     pub ingest: Ingest,
     /// Where staged content lies.
@@ -69,6 +71,16 @@ pub struct Settings {
     pub export: Export,
     /// The fleet's transport.
     pub kafka: Kafka,
+}
+
+/// Exhibits at once on one machine.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Run {
+    /// Exhibits in work at once; 0 for as many as memory and workers allow.
+    pub exhibits: usize,
+    /// Memory that all of them may take together, bytes; 0 for half of what the machine has.
+    pub memory_bytes: u64,
 }
 
 /// Walking, opening and reading.
@@ -181,6 +193,7 @@ impl Default for Settings {
             hashes: vec![HashName::Sha256],
             region: String::new(),
             workers: 0,
+            run: Run::default(),
             ingest: Ingest::default(),
             stage: StageStore::default(),
             sandbox: Sandbox::default(),
@@ -200,6 +213,8 @@ impl Default for Ingest {
             "application/json",
             "text/vcard",
             "text/plain",
+            "application/x-plist",
+            "text/xml",
         ];
         Ingest {
             read_buffer_bytes: 256 << 10,
@@ -291,7 +306,8 @@ impl Settings {
     ///
     /// Left out is what must not matter: workers, buffers, caches, transport, where the stage lies.
     pub fn content_digest(&self) -> Digest {
-        let mut content = Settings { kafka: Kafka::default(), stage: StageStore::default(), workers: 0, ..self.clone() };
+        let mut content =
+            Settings { kafka: Kafka::default(), stage: StageStore::default(), run: Run::default(), workers: 0, ..self.clone() };
         content.export = Export::default();
         content.ingest.read_buffer_bytes = Ingest::default().read_buffer_bytes;
         content.sandbox.batch_items = Sandbox::default().batch_items;

@@ -50,6 +50,28 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// A bundle to be joined does not hold.
+    #[error("{path} {words}")]
+    DoesNotHold {
+        /// The bundle.
+        path: PathBuf,
+        /// What is wrong with it.
+        words: String,
+    },
+    /// Two bundles to be joined say different things of one row.
+    #[error("{first} and {second} differ in table {table} row {key}: {words}")]
+    Conflict {
+        /// One of them.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+        /// The table.
+        table: &'static str,
+        /// The key of the row.
+        key: String,
+        /// How they differ.
+        words: String,
+    },
     /// A thread of the seal or the verification has gone without a result.
     #[error("a worker thread ended without a result")]
     Thread,

@@ -3,6 +3,7 @@
 use crate::Error;
 use crate::bundle::checkpoint::NAMESPACE;
 use hkdf::Hkdf;
+use model::Digest;
 use sha2::Sha256;
 use ssh_key::rand_core::OsRng;
 use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey};
@@ -83,8 +84,16 @@ impl UnitKey {
 
     /// The seed of a bundle's salts: HKDF-SHA256 (RFC 5869) of the private key, bound to case and exhibit.
     pub fn bundle_seed(&self, case_label: &str, number: &str) -> [u8; 32] {
-        let secret = self.private.key_data().ed25519().map(|pair| pair.private.to_bytes()).unwrap_or_default();
-        seed(&secret, case_label, number)
+        seed(&self.secret(), case_label, number)
+    }
+
+    /// The seed of a merged bundle's salts, bound to its parts (SHA-256 over their sorted ids).
+    pub fn merged_seed(&self, parts: Digest) -> [u8; 32] {
+        expand(&self.secret(), &merged_info(parts))
+    }
+
+    fn secret(&self) -> [u8; 32] {
+        self.private.key_data().ed25519().map(|pair| pair.private.to_bytes()).unwrap_or_default()
     }
 }
 
@@ -93,15 +102,28 @@ pub fn unsigned_seed(case_label: &str, number: &str) -> [u8; 32] {
     seed(b"", case_label, number)
 }
 
+/// The seed of an unsigned merged bundle: from its parts alone.
+pub fn unsigned_merged_seed(parts: Digest) -> [u8; 32] {
+    expand(b"", &merged_info(parts))
+}
+
+fn merged_info(parts: Digest) -> Vec<u8> {
+    [b"haul merged seed v1".as_slice(), &parts.0].concat()
+}
+
 fn seed(secret: &[u8], case_label: &str, number: &str) -> [u8; 32] {
     let mut info = b"haul bundle seed v1".to_vec();
     for part in [case_label, number] {
         info.extend_from_slice(&(part.len() as u64).to_le_bytes());
         info.extend_from_slice(part.as_bytes());
     }
+    expand(secret, &info)
+}
+
+fn expand(secret: &[u8], info: &[u8]) -> [u8; 32] {
     let mut seed = [0u8; 32];
     // 32 bytes are far below the 255 blocks that HKDF can give: this cannot fail.
-    let expanded = Hkdf::<Sha256>::new(None, secret).expand(&info, &mut seed);
+    let expanded = Hkdf::<Sha256>::new(None, secret).expand(info, &mut seed);
     debug_assert!(expanded.is_ok());
     seed
 }

@@ -7,7 +7,7 @@ mod fold;
 mod link;
 mod scratch;
 mod source;
-mod write;
+pub(crate) mod write;
 
 use crate::bundle::{checkpoint, row, schema, value::Value};
 use crate::key::{UnitKey, unsigned_seed};
@@ -18,13 +18,14 @@ use model::{Body, Digest, Exhibit, ExhibitEnd, Id, Kind};
 use rusqlite::params;
 use source::{Job, Reader, Source};
 pub use write::TILE_LEAVES;
+use write::{Plan, Summary};
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use stream::crash;
 
 /// Tables of records.
-pub(crate) const RECORD_TABLES: [&str; 8] = source::record_tables();
+pub(crate) const RECORD_TABLES: [&str; 11] = source::record_tables();
 
 /// Rows that a thread reads and digests at a time.
 const CHUNK_ROWS: u64 = 1024;
@@ -77,19 +78,15 @@ pub fn seal(sink: &Sink, exhibit: Id, manner: &Manner<'_>) -> Result<Sealed, Err
     let jobs = jobs(&scratch, meta, exhibit_values(&described, &end))?;
     let name = format!("{}.sqlite", stages::file_stem(&described.number));
     let unfinished = sink.path().with_file_name(format!("{name}.sealing"));
+    let plan = Plan { path: &unfinished, tables: schema::tables(), jobs: &jobs, threads: manner.threads, seed: &seed };
     let written = write::write(
-        &unfinished,
-        &jobs,
-        manner.threads,
-        &seed,
+        &plan,
         || Reader::open(&scratch),
+        |_| {},
         |summary| {
             let fingerprint = manner.key.map(UnitKey::fingerprint);
             let origin = checkpoint::origin(fingerprint.as_deref(), &described.case_label, &described.number);
-            let text = checkpoint::text(&origin, summary.rows, summary.root);
-            let signature = manner.key.map(|key| key.sign(&text)).transpose()?;
-            let signer = manner.key.map_or_else(|| "unsigned".to_owned(), UnitKey::public_line);
-            Ok([Value::Text(text), signature.into(), signer.into()])
+            sign(manner.key, &origin, summary)
         },
     )?;
     scratch.remove()?;
@@ -111,8 +108,16 @@ pub fn seal(sink: &Sink, exhibit: Id, manner: &Manner<'_>) -> Result<Sealed, Err
     Ok(sealed)
 }
 
+/// The row of table `seal`.
+pub(crate) fn sign(key: Option<&UnitKey>, origin: &str, summary: &Summary) -> Result<[Value; 3], Error> {
+    let text = checkpoint::text(origin, summary.rows, summary.root);
+    let signature = key.map(|key| key.sign(&text)).transpose()?;
+    let signer = key.map_or_else(|| "unsigned".to_owned(), UnitKey::public_line);
+    Ok([Value::Text(text), signature.into(), signer.into()])
+}
+
 /// Renames the finished file; whatever happens to the machine afterwards, the name stays with the whole file.
-fn put_in_place(from: &Path, to: &Path) -> Result<(), Error> {
+pub(crate) fn put_in_place(from: &Path, to: &Path) -> Result<(), Error> {
     let io = |path: &Path| {
         let path = path.to_owned();
         move |source| Error::Io { path, source }

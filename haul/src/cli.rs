@@ -17,12 +17,20 @@ pub struct Cli {
 pub enum Command {
     /// Make one sealed bundle of each EVIDENCE; typed again, it goes on where it stopped
     Run(Run),
+    /// Propose the exhibits of a raid: a manifest for `haul run` to edit first
+    Inventory(Inventory),
     /// Show what is walked, parsed, pending and failed, and (with --config) how far the workers of a fleet lag
     Status(Status),
     /// Check bundles: ledger, leaves, root, signature; the first thing that is wrong is named
     Verify(Verify),
+    /// Join bundles of any units and cases into one; order, grouping and repetition change nothing
+    Merge(Merge),
+    /// List the observables that two bundles of your own have in common, and on which exhibits
+    Match(Match),
     /// Go back to the evidence and print the raw value that a record, sighting or item comes from
     Explain(Explain),
+    /// Look for words, numbers, names and addresses in bundles
+    Search(Search),
     /// Write a bundle in a form that other tools load
     Export(Export),
     /// Make the unit's signing key
@@ -71,6 +79,16 @@ pub struct Run {
     pub unsigned: bool,
 }
 
+/// `haul inventory`.
+#[derive(Args, Debug)]
+pub struct Inventory {
+    /// Folder in which the images, dumps and backups of a raid lie
+    pub folder: PathBuf,
+    /// Manifest to write; it must not lie inside the folder
+    #[arg(short, long)]
+    pub out: PathBuf,
+}
+
 /// `haul status`.
 #[derive(Args, Debug)]
 pub struct Status {
@@ -89,6 +107,32 @@ pub struct Verify {
     pub bundles: Vec<PathBuf>,
 }
 
+/// `haul merge`.
+#[derive(Args, Debug)]
+pub struct Merge {
+    /// Bundles to join, merged or not
+    #[arg(required = true)]
+    pub bundles: Vec<PathBuf>,
+    /// File to write; it must not exist
+    #[arg(short, long)]
+    pub out: PathBuf,
+    /// Do not sign the merged bundle; it says so
+    #[arg(long)]
+    pub unsigned: bool,
+}
+
+/// `haul match`.
+#[derive(Args, Debug)]
+pub struct Match {
+    /// A bundle, merged or not
+    pub first: PathBuf,
+    /// Another
+    pub second: PathBuf,
+    /// One JSON object a line
+    #[arg(long)]
+    pub jsonl: bool,
+}
+
 /// `haul explain`.
 #[derive(Args, Debug)]
 pub struct Explain {
@@ -102,6 +146,49 @@ pub struct Explain {
     /// Password to try on encrypted archives (can be repeated)
     #[arg(long = "password")]
     pub passwords: Vec<String>,
+}
+
+/// `haul search`.
+#[derive(Args, Debug)]
+pub struct Search {
+    /// The bundles, then what to look for: `haul search a.sqlite b.sqlite "usdt boss"`; all words must be in a row
+    #[arg(required = true)]
+    pub bundles: Vec<PathBuf>,
+    /// Words to look for (instead of the last argument; needed with --selectors)
+    #[arg(long = "for", value_delimiter = ' ')]
+    pub words: Vec<String>,
+    /// File with one selector a line (`#` begins a remark): rows that have any of them
+    #[arg(long)]
+    pub selectors: Option<PathBuf>,
+    /// Only this kind (can be repeated)
+    #[arg(long = "kind", value_parser = clap::builder::PossibleValuesParser::new(export::search::KINDS))]
+    pub kinds: Vec<String>,
+    /// Only rows at or after this time (2024-05-01T00:00:00Z)
+    #[arg(long)]
+    pub since: Option<jiff::Timestamp>,
+    /// Only rows before this time
+    #[arg(long)]
+    pub until: Option<jiff::Timestamp>,
+    /// Only this exhibit number
+    #[arg(long)]
+    pub exhibit: Option<String>,
+    /// How hits are printed; `explain` goes back to the evidence for each
+    #[arg(long, default_value = "table", value_parser = ["table", "jsonl", "explain"])]
+    pub output: String,
+}
+
+impl Search {
+    /// The last argument is the query where no option is.
+    pub fn settle(mut self) -> Search {
+        if self.words.is_empty()
+            && self.selectors.is_none()
+            && self.bundles.len() > 1
+            && let Some(query) = self.bundles.pop()
+        {
+            self.words = query.to_string_lossy().split_whitespace().map(str::to_owned).collect();
+        }
+        self
+    }
 }
 
 /// `haul export`.

@@ -24,6 +24,9 @@ const TABLES: &[&str] = &[
     "contact_point",
     "call",
     "attachment",
+    "device",
+    "visit",
+    "location",
     "sighting",
     "secret",
     "item",
@@ -50,7 +53,7 @@ pub fn explain(arguments: &cli::Explain) -> Result<u8> {
         let sha256 = link.sha256.map_or("not hashed".to_owned(), |digest| digest.to_string());
         writeln!(out, "in {} · sha256 {sha256}", escape(&link.path))?;
     }
-    let job = job(&connection, arguments)?;
+    let job = job(&connection, place.item, arguments)?;
     let folder = tempfile::tempdir()?;
     let content = folder.path().join("main");
     let link = chain.last().context("an item has a place in its exhibit")?;
@@ -126,6 +129,7 @@ struct Link {
     id: Id,
     path: String,
     path_raw: Vec<u8>,
+    size_bytes: Option<u64>,
     sha256: Option<Digest>,
 }
 
@@ -137,13 +141,14 @@ fn chain(connection: &Connection, item: Id) -> Result<Vec<Link>> {
         if chain.len() > 64 {
             bail!("the items of this bundle are nested in a circle");
         }
-        let sql = "SELECT parent_id, path, path_raw, sha256 FROM item WHERE id = ?1";
+        let sql = "SELECT parent_id, path, path_raw, sha256, size_bytes FROM item WHERE id = ?1";
         let (parent, link) = connection.query_row(sql, [id.bytes()], |row| {
             let path: String = row.get(1)?;
             let raw: Option<Vec<u8>> = row.get(2)?;
             let sha256: Option<String> = row.get(3)?;
             let path_raw = raw.unwrap_or_else(|| path.clone().into_bytes());
-            let link = Link { id, path, path_raw, sha256: sha256.as_deref().and_then(Digest::parse) };
+            let size_bytes = row.get::<_, Option<i64>>(4)?.map(i64::cast_unsigned);
+            let link = Link { id, path, path_raw, size_bytes, sha256: sha256.as_deref().and_then(Digest::parse) };
             Ok((row.get::<_, Option<[u8; 16]>>(0)?, link))
         })?;
         chain.push(link);
@@ -154,9 +159,11 @@ fn chain(connection: &Connection, item: Id) -> Result<Vec<Link>> {
 }
 
 /// The exhibit's evidence: as given, or as the run record beside the bundle says.
-fn job(connection: &Connection, arguments: &cli::Explain) -> Result<Job> {
-    let sql = "SELECT case_label, number, kind FROM exhibit";
-    let (case_label, number, kind) = connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+fn job(connection: &Connection, item: Id, arguments: &cli::Explain) -> Result<Job> {
+    // A merged bundle has many exhibits: the item's counts.
+    let sql = "SELECT case_label, number, kind FROM exhibit WHERE id = (SELECT exhibit_id FROM item WHERE id = ?1)";
+    let (case_label, number, kind) =
+        connection.query_row(sql, [item.bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     let evidence = match &arguments.evidence {
         Some(path) => path.clone(),
         None => {
@@ -169,7 +176,8 @@ fn job(connection: &Connection, arguments: &cli::Explain) -> Result<Job> {
 }
 
 fn fetch(job: &Job, chain: &[Link], to: &Path) -> Result<()> {
-    let steps: Vec<Step> = chain.iter().map(|link| Step { item: link.id, path: link.path_raw.clone() }).collect();
+    let step = |link: &Link| Step { item: link.id, path: link.path_raw.clone(), size_bytes: link.size_bytes };
+    let steps: Vec<Step> = chain.iter().map(step).collect();
     let mut content = ingest::reopen(job, &config::Settings::default(), &steps)?;
     let mut file = File::options().create(true).truncate(true).write(true).open(to)?;
     std::io::copy(&mut content, &mut file)?;
@@ -180,10 +188,11 @@ fn fetch(job: &Job, chain: &[Link], to: &Path) -> Result<()> {
 fn companions(connection: &Connection, job: &Job, chain: &[Link], folder: &Path) -> Result<()> {
     let Some((link, outer)) = chain.split_last() else { return Ok(()) };
     for suffix in ["-wal", "-journal"] {
-        let sql = "SELECT id FROM item WHERE path = ?1 AND parent_id IS ?2 AND file_kind = 'file' AND sha256 IS NOT NULL";
+        let sql = "SELECT id FROM item WHERE path = ?1 AND parent_id IS ?2 AND file_kind = 'file' AND sha256 IS NOT NULL
+                   AND exhibit_id = (SELECT exhibit_id FROM item WHERE id = ?3)";
         let parent = outer.last().map(|link| link.id.0);
         let path = format!("{}{suffix}", link.path);
-        let id: Option<[u8; 16]> = connection.query_row(sql, (&path, parent), |row| row.get(0)).optional()?;
+        let id: Option<[u8; 16]> = connection.query_row(sql, (&path, parent, link.id.bytes()), |row| row.get(0)).optional()?;
         if let Some(id) = id {
             let companion = self::chain(connection, Id(id))?;
             fetch(job, &companion, &folder.join(format!("main{suffix}")))?;

@@ -2,16 +2,22 @@
 //!
 //! Reads: evidence (through `ingest` alone), settings, bundles. Writes: bundles and run records in the output folder, the
 //! unit's key on first use, words to stderr, data to stdout. Guarantees: `haul run` typed again goes on where it stopped and
-//! ends in the same bundle. Limits: one exhibit at a time.
+//! ends in the same bundle; an exhibit that fails holds up no other. Limits: as many exhibits at once as
+//! memory and workers allow ([`several`]).
 
 pub mod cli;
 pub mod exchange;
 pub mod explain;
+pub mod inventory;
 pub mod journal;
 pub mod keys;
+pub mod matching;
+pub mod merge;
 pub mod progress;
 pub mod raid;
 pub mod run;
+pub mod search;
+pub mod several;
 pub mod status;
 pub mod summary;
 pub mod verify;
@@ -29,9 +35,13 @@ pub const EXIT_STOPPED: u8 = 75;
 pub fn dispatch(command: Command) -> Result<u8> {
     match command {
         Command::Run(arguments) => run::run(arguments),
+        Command::Inventory(arguments) => inventory::inventory(&arguments),
         Command::Status(arguments) => status::status(&arguments),
         Command::Verify(arguments) => verify::verify(&arguments),
+        Command::Merge(arguments) => merge::merge(&arguments),
+        Command::Match(arguments) => matching::matching(&arguments),
         Command::Explain(arguments) => explain::explain(&arguments),
+        Command::Search(arguments) => search::search(&arguments.settle()),
         Command::Export(arguments) => exchange::export(&arguments),
         Command::Keygen(arguments) => keys::keygen(&arguments),
         Command::Topics(arguments) => topics(&arguments),

@@ -25,9 +25,9 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Begins an exhibit.
-    pub fn new(exhibit: &str) -> Progress {
-        let plain = !std::io::stderr().is_terminal();
+    /// Begins an exhibit; one of several says plain lines.
+    pub fn new(exhibit: &str, several: bool) -> Progress {
+        let plain = several || !std::io::stderr().is_terminal();
         let target = if plain { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr_with_hz(5) };
         let bar = ProgressBar::with_draw_target(Some(0), target);
         let template = "{prefix} {bar:24} {bytes}/{total_bytes} {bytes_per_sec} ETA {eta} · {msg}";

@@ -28,10 +28,29 @@ struct ManifestExhibit {
     /// Passwords to try.
     #[serde(default)]
     passwords: Vec<String>,
+    /// Whose it is: written into the run record, not into the bundle.
+    #[serde(default)]
+    owner: String,
+    /// Number of an exhibit with the same bytes: this one is left out.
+    same_as: Option<String>,
+    /// What `haul inventory` took it for; the content decides anew.
+    #[serde(rename = "container")]
+    _container: Option<String>,
+    /// Its parts, as `haul inventory` saw them.
+    #[serde(rename = "parts")]
+    _parts: Option<Vec<String>>,
+}
+
+/// An exhibit of a run.
+pub struct Exhibited {
+    /// What ingest needs to know.
+    pub job: Job,
+    /// Whose it is.
+    pub owner: String,
 }
 
 /// The jobs of a run, in order; two exhibits of one number are refused.
-pub fn jobs(arguments: &cli::Run) -> Result<Vec<Job>> {
+pub fn jobs(arguments: &cli::Run) -> Result<Vec<Exhibited>> {
     if arguments.exhibit.is_some() && arguments.evidence.len() > 1 {
         bail!("--exhibit names one exhibit, but {} were given", arguments.evidence.len());
     }
@@ -40,13 +59,21 @@ pub fn jobs(arguments: &cli::Run) -> Result<Vec<Job>> {
         if evidence.extension().is_some_and(|extension| extension == "toml") {
             jobs.extend(read_manifest(evidence, arguments)?);
         } else {
-            let entry =
-                ManifestExhibit { path: evidence.clone(), number: arguments.exhibit.clone(), kind: None, passwords: Vec::new() };
-            jobs.push(job(entry, arguments)?);
+            let entry = ManifestExhibit {
+                path: evidence.clone(),
+                number: arguments.exhibit.clone(),
+                kind: None,
+                passwords: Vec::new(),
+                owner: String::new(),
+                same_as: None,
+                _container: None,
+                _parts: None,
+            };
+            jobs.push(job(entry, arguments, false)?);
         }
     }
     let mut seen = BTreeMap::new();
-    for job in &jobs {
+    for Exhibited { job, .. } in &jobs {
         // Bundles are named by the number's file name, so that is what must differ.
         let name = export::file_stem(&job.number);
         if let Some(other) = seen.insert(name, &job.evidence) {
@@ -57,16 +84,27 @@ pub fn jobs(arguments: &cli::Run) -> Result<Vec<Job>> {
     Ok(jobs)
 }
 
-fn read_manifest(path: &Path, arguments: &cli::Run) -> Result<Vec<Job>> {
+fn read_manifest(path: &Path, arguments: &cli::Run) -> Result<Vec<Exhibited>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let manifest: Manifest = toml::from_str(&text).with_context(|| path.display().to_string())?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    let entries = manifest.exhibit.into_iter();
-    entries.map(|entry| job(ManifestExhibit { path: folder.join(&entry.path), ..entry }, arguments)).collect()
+    let mut exhibits = Vec::new();
+    for entry in manifest.exhibit {
+        match &entry.same_as {
+            Some(other) => eprintln!("{}: left out, the same bytes as {}", entry.path.display(), model::text::escape(other)),
+            None => exhibits.push(job(ManifestExhibit { path: folder.join(&entry.path), ..entry }, arguments, true)?),
+        }
+    }
+    Ok(exhibits)
 }
 
-fn job(entry: ManifestExhibit, arguments: &cli::Run) -> Result<Job> {
-    let evidence = std::fs::canonicalize(&entry.path).with_context(|| format!("cannot open {}", entry.path.display()))?;
+/// The job of an entry. One of a raid that cannot be opened fails when its turn comes, and holds up no other.
+fn job(entry: ManifestExhibit, arguments: &cli::Run, of_raid: bool) -> Result<Exhibited> {
+    let evidence = match std::fs::canonicalize(&entry.path) {
+        Ok(path) => path,
+        Err(_) if of_raid => std::path::absolute(&entry.path)?,
+        Err(error) => return Err(error).with_context(|| format!("cannot open {}", entry.path.display())),
+    };
     let name = evidence.file_name().map(|name| name.to_string_lossy().into_owned());
     let Some(number) = entry.number.or(name).filter(|number| !number.is_empty()) else {
         bail!("{} has no name: give its number with --exhibit", evidence.display());
@@ -76,5 +114,6 @@ fn job(entry: ManifestExhibit, arguments: &cli::Run) -> Result<Job> {
         bail!("kind of exhibit {number} must be phone, computer or unknown");
     }
     let passwords = entry.passwords.into_iter().chain(arguments.passwords.iter().cloned()).collect();
-    Ok(Job { evidence, case_label: arguments.case_label.clone(), number, kind, passwords })
+    let job = Job { evidence, case_label: arguments.case_label.clone(), number, kind, passwords };
+    Ok(Exhibited { job, owner: entry.owner })
 }

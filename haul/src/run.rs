@@ -2,14 +2,14 @@
 
 use crate::journal::Journal;
 use crate::progress::Progress;
-use crate::{cli, raid, summary};
+use crate::{cli, raid, several, status, summary};
 use anyhow::{Context, Result, bail};
 use config::Settings;
 use export::{Sealed, UnitKey};
 use ingest::Job;
 use model::{Exhibit, Id};
 use serde_json::json;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use stream::{embedded, stage::Stage};
@@ -18,18 +18,27 @@ use stream::{embedded, stage::Stage};
 const UNIT_QUEUE: usize = 64;
 const BATCH_QUEUE: usize = 32;
 
+/// Bytes of small contents on their way to a parser that are kept in memory; more go through the stage's folder.
+const STAGE_MEMORY_BYTES: usize = 16 << 20;
+
 /// What `haul run` needs for every exhibit.
 struct Bench {
     settings: Settings,
     arguments: cli::Run,
     key: Option<UnitKey>,
     support: normalize::sandbox::Support,
+    /// Whose exhibits they are, by number.
+    owners: BTreeMap<String, String>,
+    /// Whether several exhibits are in work at once.
+    several: bool,
 }
 
 /// Runs every exhibit; the exit code is 0 if all were sealed and read to their end, 1 if not.
 pub fn run(arguments: cli::Run) -> Result<u8> {
-    let settings = settings(&arguments)?;
-    let jobs = raid::jobs(&arguments)?;
+    let mut settings = settings(&arguments)?;
+    let exhibits = raid::jobs(&arguments)?;
+    let owners = exhibits.iter().map(|exhibit| (exhibit.job.number.clone(), exhibit.owner.clone())).collect();
+    let jobs: Vec<Job> = exhibits.into_iter().map(|exhibit| exhibit.job).collect();
     fs::create_dir_all(&arguments.out).with_context(|| format!("cannot create {}", arguments.out.display()))?;
     let out = fs::canonicalize(&arguments.out)?;
     if let Some(job) = jobs.iter().find(|job| out.starts_with(&job.evidence)) {
@@ -40,15 +49,22 @@ pub fn run(arguments: cli::Run) -> Result<u8> {
         bail!("this kernel cannot confine parsers ({support}); --weak-sandbox parses all the same and says so in the run record");
     }
     let key = if arguments.unsigned { None } else { Some(crate::keys::unit_key()?) };
-    let bench = Bench { settings, arguments: cli::Run { out, ..arguments }, key, support };
-    let mut code = 0;
-    for job in &jobs {
-        let complete = exhibit(&bench, job).with_context(|| format!("exhibit {}", model::text::escape(&job.number)))?;
-        if !complete {
-            code = 1;
-        }
+    let (at_once, workers) = several::plan(&settings, jobs.len());
+    settings.workers = workers;
+    let bench = Bench { settings, arguments: cli::Run { out, ..arguments }, key, support, owners, several: at_once > 1 };
+    if jobs.len() > 1 {
+        status::remember(&bench.arguments.out, jobs.iter().map(|job| job.number.as_str()))?;
     }
-    Ok(code)
+    let work = |job: &Job| exhibit(&bench, job).with_context(|| format!("exhibit {}", model::text::escape(&job.number)));
+    // An exhibit alone says itself what was wrong.
+    if let [job] = jobs.as_slice() {
+        return Ok(u8::from(!work(job)?));
+    }
+    let outcome = several::work(&jobs, at_once, &work);
+    Ok(match outcome.failed.iter().any(|(_, error)| crate::resumable(error)) {
+        true => crate::EXIT_STOPPED,
+        false => u8::from(outcome.incomplete > 0 || !outcome.failed.is_empty()),
+    })
 }
 
 fn settings(arguments: &cli::Run) -> Result<Settings> {
@@ -77,7 +93,13 @@ fn exhibit(bench: &Bench, job: &Job) -> Result<bool> {
     let _lock = lock(&work)?;
     same_run(bench, job, &work)?;
     journal.append("started", started(bench, job))?;
-    let sealed = stages(bench, job, &work)?;
+    let sealed = match stages(bench, job, &work) {
+        Ok(sealed) => sealed,
+        Err(error) => {
+            journal.append("failed", json!({"error": format!("{error:#}")}))?;
+            return Err(error);
+        }
+    };
     journal.append("sealed", json!({"checkpoint": sealed.checkpoint, "content_root": sealed.content_root.to_string()}))?;
     // The work folder goes last: while it is there, the exhibit counts as unfinished and running again ends it.
     fs::remove_dir_all(&work).with_context(|| format!("cannot remove {}", work.display()))?;
@@ -127,6 +149,7 @@ fn started(bench: &Bench, job: &Job) -> serde_json::Value {
         "case": job.case_label,
         "exhibit": job.number,
         "evidence": job.evidence.to_string_lossy(),
+        "owner": bench.owners.get(&job.number),
         "workers": bench.settings.worker_count(),
         "sandbox": bench.support.to_string(),
         "weak_sandbox": bench.arguments.weak_sandbox && !bench.support.full(),
@@ -137,7 +160,7 @@ fn started(bench: &Bench, job: &Job) -> serde_json::Value {
 
 /// Joins the stages over bounded queues: ingest → items → normalize → records → export.
 fn stages(bench: &Bench, job: &Job, work: &Path) -> Result<Sealed> {
-    let progress = Progress::new(&job.number);
+    let progress = Progress::new(&job.number, bench.several);
     let stage = open_stage(&bench.settings, work)?;
     let exhibit = Exhibit::id_of(&job.case_label, &job.number);
     let context = export::Context {
@@ -202,7 +225,7 @@ fn open_stage(settings: &Settings, work: &Path) -> Result<Stage> {
         "" => path_text(&work.join("stage"))?,
         url => url.to_owned(),
     };
-    Ok(Stage::open(&url, &settings.stage.options)?)
+    Ok(Stage::open(&url, &settings.stage.options)?.with_memory(STAGE_MEMORY_BYTES))
 }
 
 fn path_text(path: &Path) -> Result<String> {

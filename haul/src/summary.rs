@@ -12,7 +12,10 @@ const COUNTS: &[(&str, &str)] = &[
     ("threads", "SELECT count(*) FROM thread"),
     ("contacts", "SELECT count(*) FROM contact"),
     ("calls", "SELECT count(*) FROM call"),
+    ("device facts", "SELECT count(*) FROM device"),
     ("attachments", "SELECT count(*) FROM attachment"),
+    ("visits", "SELECT count(*) FROM visit"),
+    ("locations", "SELECT count(*) FROM location"),
     ("secrets", "SELECT count(*) FROM secret"),
     ("problems", "SELECT count(*) FROM problem"),
 ];

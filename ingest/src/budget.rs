@@ -35,7 +35,8 @@ impl Budget {
     /// The tightest of this budget and the caps on one entry.
     pub fn of_entry(self, settings: &Settings, packed: Option<u64>) -> Budget {
         let ratio = packed.map(|packed| packed.saturating_mul(settings.ingest.cap_ratio).max(ENTRY_FLOOR_BYTES));
-        let entry = Budget { bytes: ratio.unwrap_or(u64::MAX), code: Code::CapRatio }.or(settings.ingest.cap_entry_bytes);
+        let entry = Budget { bytes: ratio.unwrap_or(u64::MAX), code: Code::CapRatio }
+            .or(settings.ingest.cap_entry_bytes.max(packed.unwrap_or(0)));
         if entry.bytes <= self.bytes { entry } else { self }
     }
 
@@ -55,6 +56,8 @@ pub struct Shares {
     budget: Budget,
     /// What the entries claim.
     claimed: u64,
+    /// What they weigh when the rest is shared out.
+    weight: u128,
     /// Entries whose claim did not fit, in order.
     refused: Vec<u32>,
 }
@@ -62,11 +65,14 @@ pub struct Shares {
 impl Shares {
     /// Shares a budget out in the order of the list.
     pub fn of(settings: &Settings, entries: &[Entry], budget: Budget) -> Shares {
-        let mut shares = Shares { budget, claimed: 0, refused: Vec::new() };
+        let mut shares = Shares { budget, claimed: 0, weight: 0, refused: Vec::new() };
         for (at, entry) in (0u32..).zip(entries) {
             let fits = shares.claimed.checked_add(claim(settings, entry)).filter(|sum| *sum <= budget.bytes);
             match fits {
-                Some(sum) => shares.claimed = sum,
+                Some(sum) => {
+                    shares.claimed = sum;
+                    shares.weight += weight(entry);
+                }
                 None => shares.refused.push(at),
             }
         }
@@ -80,7 +86,7 @@ impl Shares {
         }
         let claim = claim(settings, entry);
         let spare = u128::from(self.budget.bytes - self.claimed.min(self.budget.bytes));
-        let part = spare * u128::from(claim) / u128::from(self.claimed.max(1));
+        let part = spare.saturating_mul(weight(entry)) / self.weight.max(1);
         let bytes = claim.saturating_add(u64::try_from(part).unwrap_or(u64::MAX));
         Ok(Budget { bytes, code: self.budget.code })
     }
@@ -88,8 +94,12 @@ impl Shares {
 
 /// What an entry claims: the size it tells, as far as the caps on one entry let it come.
 fn claim(settings: &Settings, entry: &Entry) -> u64 {
-    // One byte more than told, so that an entry which tells of none and has some is seen.
-    entry.size.saturating_add(1).min(Budget::NONE.of_entry(settings, entry.packed).bytes)
+    entry.size.min(Budget::NONE.of_entry(settings, entry.packed).bytes)
+}
+
+/// An entry that does not tell its size weighs what it takes in its container.
+fn weight(entry: &Entry) -> u128 {
+    u128::from(if entry.size == 0 { entry.packed.unwrap_or(0) } else { entry.size })
 }
 
 #[cfg(test)]
@@ -120,7 +130,7 @@ mod tests {
         let share = |at: usize| shares.share(&settings, at, &entries[at]);
         assert_eq!(share(1), Err(Code::CapRatio));
         let sum = share(0).unwrap().bytes + share(2).unwrap().bytes;
-        assert!(sum <= budget.bytes && sum > budget.bytes - 2, "{sum}");
+        assert!(sum <= budget.bytes && sum > budget.bytes - 3, "{sum}");
         assert!(share(2).unwrap().bytes > 2 * share(0).unwrap().bytes);
     }
 }

@@ -3,15 +3,16 @@
 
 use model::FileKind;
 use model::item::{FileTime, FileTimes};
-use nix::dir::Dir;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, ResolveFlags, StatxFlags};
+use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What the file system tells of one entry.
@@ -29,85 +30,105 @@ pub struct Facts {
     pub times: FileTimes,
 }
 
-/// Opens a file of the evidence for reading.
-pub fn open(path: &Path) -> io::Result<File> {
-    open_at(rustix::fs::CWD, path)
-}
-
-fn open_at(folder: impl AsFd + Copy, path: &Path) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-    match rustix::fs::openat(folder, path, flags | OFlags::NOATIME, Mode::empty()) {
-        // Only the owner and root may leave the access time alone.
-        Err(rustix::io::Errno::PERM) => Ok(rustix::fs::openat(folder, path, flags, Mode::empty())?.into()),
-        other => Ok(other?.into()),
-    }
+/// The exhibit's own place. A link there is the technician's and is followed; links below are evidence and are not.
+pub fn resolve(path: &Path) -> io::Result<PathBuf> {
+    if facts(path)?.kind == Some(FileKind::Symlink) { std::fs::canonicalize(path) } else { Ok(path.to_owned()) }
 }
 
 /// Longest path that the kernel takes in one call, with room for its last byte.
 const PATH_BYTES_MAX: usize = 4000;
+/// Bytes of a folder's entries that are fetched at a time.
+const ENTRIES_BYTES: usize = 64 << 10;
 
-/// Opens a file below a folder of the evidence, however long its path.
-pub fn open_below(root: &Path, path: &[u8]) -> io::Result<File> {
-    let (folder, rest) = reach(root, path)?;
-    match folder {
-        None => open(&root.join(OsStr::from_bytes(rest))),
-        Some(folder) => open_at(&folder, Path::new(OsStr::from_bytes(rest))),
+/// A folder of the evidence. What is opened through it lies below it: no component of a path may be a link.
+#[derive(Clone)]
+pub struct Folder(Arc<OwnedFd>);
+
+impl Folder {
+    /// The folder that an exhibit lies in or is; it need not be readable.
+    pub fn root(path: &Path) -> io::Result<Folder> {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Folder(Arc::new(rustix::fs::open(path, flags, Mode::empty())?)))
+    }
+
+    /// Opens a file for reading, however long its path.
+    pub fn open_file(&self, path: &[u8]) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        self.open(path, flags).map(File::from)
+    }
+
+    /// Opens a folder for listing, however long its path.
+    pub fn open_folder(&self, path: &[u8]) -> io::Result<Folder> {
+        let path = if path.is_empty() { b"." } else { path };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        Ok(Folder(Arc::new(self.open(path, flags)?)))
+    }
+
+    fn open(&self, mut path: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
+        let mut reached: Option<OwnedFd> = None;
+        while path.len() > PATH_BYTES_MAX {
+            let cut = path[..PATH_BYTES_MAX].iter().rposition(|byte| *byte == b'/').ok_or(Errno::NAMETOOLONG)?;
+            let step = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+            reached = Some(beneath(reached.as_ref().unwrap_or(&*self.0), &path[..cut], step)?);
+            path = &path[cut + 1..];
+        }
+        let folder = reached.as_ref().unwrap_or(&*self.0);
+        match beneath(folder, path, flags | OFlags::NOATIME) {
+            // Only the owner and root may leave the access time alone.
+            Err(Errno::PERM) => Ok(beneath(folder, path, flags)?),
+            other => Ok(other?),
+        }
+    }
+
+    /// Calls `each` with the name of every entry, in the order of the file system.
+    pub fn entries(&self, each: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+        let mut buffer = vec![MaybeUninit::uninit(); ENTRIES_BYTES];
+        let mut entries = RawDir::new(&self.0, &mut buffer);
+        while let Some(entry) = entries.next() {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if ![b".".as_slice(), b".."].contains(&name) {
+                each(name);
+            }
+        }
+        Ok(())
+    }
+
+    /// The facts of an entry, of a link itself rather than its target.
+    pub fn facts_in(&self, name: &[u8]) -> io::Result<Facts> {
+        statx(&self.0, Path::new(OsStr::from_bytes(name)), AtFlags::SYMLINK_NOFOLLOW)
+    }
+
+    /// Where a link points; `None` where asking would set the link's access time: unlike for files and folders, the kernel has no way
+    /// to leave that alone but a mount that is read-only or `noatime`.
+    pub fn link_target(&self, name: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        use rustix::fs::StatVfsMountFlags;
+        let mount = rustix::fs::fstatvfs(&self.0)?.f_flag;
+        if !mount.intersects(StatVfsMountFlags::RDONLY | StatVfsMountFlags::NOATIME) {
+            return Ok(None);
+        }
+        Ok(Some(rustix::fs::readlinkat(&self.0, name, Vec::new())?.into_bytes()))
     }
 }
 
-/// Goes down a path that is too long for one call: the folder reached (`None` for the root) and what is left of the path.
-fn reach<'a>(root: &Path, mut path: &'a [u8]) -> io::Result<(Option<OwnedFd>, &'a [u8])> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let most = PATH_BYTES_MAX.saturating_sub(root.as_os_str().len()).max(256);
-    let mut reached: Option<OwnedFd> = None;
-    while path.len() > most {
-        let cut = path[..most].iter().rposition(|byte| *byte == b'/').ok_or(rustix::io::Errno::NAMETOOLONG)?;
-        let step = Path::new(OsStr::from_bytes(&path[..cut]));
-        let next = match &reached {
-            None => rustix::fs::open(root.join(step), flags, Mode::empty())?,
-            Some(folder) => rustix::fs::openat(folder, step, flags, Mode::empty())?,
+/// Opens a path below a folder. Should a folder on the way be a link by now, it is not followed out.
+fn beneath(folder: &OwnedFd, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    loop {
+        return match rustix::fs::openat2(folder, path, flags, Mode::empty(), resolve) {
+            // Something was renamed or mounted meanwhile: the kernel asks to try again.
+            Err(Errno::AGAIN) => continue,
+            // A kernel before 5.6, or a container that forbids what it does not know.
+            Err(Errno::NOSYS | Errno::PERM) => rustix::fs::openat(folder, path, flags, Mode::empty()),
+            other => other,
         };
-        reached = Some(next);
-        path = &path[cut + 1..];
     }
-    Ok((reached, path))
-}
-
-/// Opens a folder of the evidence for listing; its access time stays where the kernel allows that.
-pub fn open_directory(root: &Path, path: &[u8]) -> io::Result<Dir> {
-    use nix::fcntl::OFlag;
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-    let (folder, rest) = reach(root, path)?;
-    let rest = OsStr::from_bytes(rest);
-    let open = |flags| match &folder {
-        None => Dir::open(&root.join(rest), flags, nix::sys::stat::Mode::empty()),
-        Some(folder) => Dir::openat(folder, rest, flags, nix::sys::stat::Mode::empty()),
-    };
-    match open(flags | OFlag::O_NOATIME) {
-        Err(nix::errno::Errno::EPERM) => Ok(open(flags)?),
-        other => Ok(other?),
-    }
-}
-
-/// The facts of an entry of an open folder, of a link itself rather than its target.
-pub fn facts_in(folder: &Dir, name: &Path) -> io::Result<Facts> {
-    statx(folder, name, AtFlags::SYMLINK_NOFOLLOW)
-}
-
-/// Where a link in an open folder points; `None` where asking would set the link's access time: unlike for files and folders, the
-/// kernel has no way to leave that alone but a mount that is read-only or `noatime`.
-pub fn link_target(folder: &Dir, name: &Path) -> io::Result<Option<Vec<u8>>> {
-    use rustix::fs::StatVfsMountFlags;
-    let mount = rustix::fs::fstatvfs(folder)?.f_flag;
-    if !mount.intersects(StatVfsMountFlags::RDONLY | StatVfsMountFlags::NOATIME) {
-        return Ok(None);
-    }
-    Ok(Some(rustix::fs::readlinkat(folder, name, Vec::new())?.into_bytes()))
 }
 
 /// The facts of an entry, of a link itself rather than its target.
 pub fn facts(path: &Path) -> io::Result<Facts> {
-    statx(rustix::fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW)
+    statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW)
 }
 
 /// The facts of an open file.
@@ -147,14 +168,66 @@ fn kind(file_type: FileType) -> Option<FileKind> {
     }
 }
 
-/// Where bytes of a container lie: a file of the evidence, a temporary file, or memory. Cloned cheaply; each reader has a
-/// position of its own, so that threads read one container side by side.
+/// Bytes that are read by position: a disk that an image holds, a stretch of one.
+pub trait Positioned: Send + Sync {
+    /// Its size, bytes.
+    fn size(&self) -> u64;
+
+    /// Reads at most `buffer.len()` bytes at `offset`; 0 only at the end.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+}
+
+/// What lies beside a file: the other parts of a split image.
+pub trait Neighbours: Send + Sync {
+    /// The file's own name.
+    fn name(&self) -> &[u8];
+
+    /// Opens the neighbour of that name, in the same folder.
+    fn open(&self, name: &[u8]) -> io::Result<Source>;
+
+    /// Whether neighbours are items of their own: not so where the evidence is given as one file.
+    fn listed(&self) -> bool;
+}
+
+/// What lies beside a file of the evidence.
+struct Beside {
+    root: Folder,
+    /// Path of the folder below the root: empty, or with a slash at its end.
+    folder: Vec<u8>,
+    name: Vec<u8>,
+    listed: bool,
+}
+
+impl Neighbours for Beside {
+    fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    fn open(&self, name: &[u8]) -> io::Result<Source> {
+        // A name comes from evidence: it must not lead anywhere else.
+        if name.is_empty() || name == b"." || name == b".." || name.contains(&b'/') || name.contains(&0) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        self.root.open_file(&[&self.folder[..], name].concat()).and_then(Source::file)
+    }
+
+    fn listed(&self) -> bool {
+        self.listed
+    }
+}
+
+/// Where bytes of a container lie: a file of the evidence, a temporary file, memory, or a disk in an image. Cloned cheaply; each
+/// reader has a position of its own, so that threads read one container side by side.
 #[derive(Clone)]
 pub enum Source {
     /// A file, read by position.
     File(Arc<File>, u64),
     /// Memory.
     Memory(Arc<[u8]>),
+    /// Bytes that a reader of ours makes from others.
+    Virtual(Arc<dyn Positioned>),
+    /// A source whose neighbours can be asked for.
+    Among(Arc<Source>, Arc<dyn Neighbours>),
 }
 
 impl Source {
@@ -168,11 +241,44 @@ impl Source {
         Ok(Source::File(Arc::new(file), size))
     }
 
+    /// A file below a folder of the evidence, which knows its neighbours. `listed`: whether those are items of their own.
+    pub fn below(root: &Folder, path: &[u8], listed: bool) -> io::Result<Source> {
+        let file = Source::file(root.open_file(path)?)?;
+        let cut = path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+        let beside = Beside { root: root.clone(), folder: path[..cut].to_vec(), name: path[cut..].to_vec(), listed };
+        Ok(Source::Among(Arc::new(file), Arc::new(beside)))
+    }
+
     /// Its size, bytes.
     pub fn size(&self) -> u64 {
         match self {
             Source::File(_, size) => *size,
             Source::Memory(bytes) => bytes.len() as u64,
+            Source::Virtual(disk) => disk.size(),
+            Source::Among(source, _) => source.size(),
+        }
+    }
+
+    /// What lies beside it, where that is known.
+    pub fn neighbours(&self) -> Option<&dyn Neighbours> {
+        match self {
+            Source::Among(_, neighbours) => Some(&**neighbours),
+            _ => None,
+        }
+    }
+
+    /// Reads at most `buffer.len()` bytes at `offset`; 0 only at the end.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        match self {
+            Source::File(file, _) => file.read_at(buffer, offset),
+            Source::Memory(bytes) => {
+                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+                let count = buffer.len().min(bytes.len() - start);
+                buffer[..count].copy_from_slice(&bytes[start..start + count]);
+                Ok(count)
+            }
+            Source::Virtual(disk) => disk.read_at(buffer, offset),
+            Source::Among(source, _) => source.read_at(buffer, offset),
         }
     }
 
@@ -180,7 +286,8 @@ impl Source {
     pub fn blocks_bytes(&self) -> u64 {
         match self {
             Source::File(file, size) => file.metadata().map_or(*size, |meta| std::os::unix::fs::MetadataExt::blocks(&meta) * 512),
-            Source::Memory(bytes) => bytes.len() as u64,
+            Source::Among(source, _) => source.blocks_bytes(),
+            Source::Memory(_) | Source::Virtual(_) => self.size(),
         }
     }
 
@@ -188,7 +295,8 @@ impl Source {
     pub fn extent(&self, from: u64) -> io::Result<Option<(u64, u64)>> {
         use rustix::fs::SeekFrom::{Data, Hole};
         match self {
-            Source::Memory(bytes) => Ok((from < bytes.len() as u64).then_some((from, bytes.len() as u64))),
+            Source::Memory(_) | Source::Virtual(_) => Ok((from < self.size()).then_some((from, self.size()))),
+            Source::Among(source, _) => source.extent(from),
             Source::File(file, _) => match rustix::fs::seek(file, Data(from)) {
                 Ok(start) => Ok(Some((start, rustix::fs::seek(file, Hole(start))?))),
                 Err(rustix::io::Errno::NXIO) => Ok(None),
@@ -201,7 +309,8 @@ impl Source {
     pub fn facts(&self) -> io::Result<Option<Facts>> {
         match self {
             Source::File(file, _) => facts_of(file).map(Some),
-            Source::Memory(_) => Ok(None),
+            Source::Among(source, _) => source.facts(),
+            Source::Memory(_) | Source::Virtual(_) => Ok(None),
         }
     }
 
@@ -220,15 +329,7 @@ pub struct SourceReader {
 
 impl io::Read for SourceReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = match &self.source {
-            Source::File(file, _) => file.read_at(buffer, self.position)?,
-            Source::Memory(bytes) => {
-                let start = usize::try_from(self.position).unwrap_or(usize::MAX).min(bytes.len());
-                let count = buffer.len().min(bytes.len() - start);
-                buffer[..count].copy_from_slice(&bytes[start..start + count]);
-                count
-            }
-        };
+        let count = self.source.read_at(buffer, self.position)?;
         self.position += count as u64;
         Ok(count)
     }

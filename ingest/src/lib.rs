@@ -7,7 +7,7 @@
 //! it announces was sent before it. The end of an exhibit is sent last and counts them all. Order of listing, threads and clock
 //! change nothing that is sent.
 //!
-//! **Limits.** Memory: the listing (some 200 bytes an entry) and a few buffers a thread; an archive inside an archive is held in
+//! **Limits.** Memory: the listing (some 100 bytes and the path of an entry) and a few buffers a thread; an archive inside an archive is held in
 //! memory up to 8 MiB, else in a nameless temporary file. Archives: the caps of `[ingest]` in the settings.
 
 mod budget;
@@ -19,6 +19,7 @@ mod open;
 mod read;
 mod reopen;
 mod spool;
+mod survey;
 mod tasks;
 mod tell;
 mod walk;
@@ -27,17 +28,20 @@ mod worth;
 
 pub use error::Error;
 pub use reopen::{Step, reopen};
+pub use survey::{Guess, Listed, container_of, survey};
 
 use config::Settings;
-use model::{Body, Code, Exhibit, ExhibitEnd, Id, Item, Problem};
-use open::Entry;
+use evidence::Folder;
+use model::{Body, Code, Exhibit, ExhibitEnd, Id, Item};
+use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use stream::{Publish, stage::Stage};
-use tasks::{Place, Task, Tasks, cut, groups};
+use tasks::{List, Order, Place, Task, Tasks};
 use tell::Teller;
+use walk::Listing;
 use work::Worker;
 
 /// One exhibit to take in.
@@ -76,12 +80,15 @@ pub(crate) struct Exhibited<'a> {
     watch: &'a dyn Watch,
     passwords: Vec<String>,
     /// The folder that the entries lie in.
-    root: PathBuf,
+    root: Folder,
     /// Whether the exhibit is one file.
     single: bool,
-    entries: Vec<Entry>,
-    directories_listed: Vec<Entry>,
-    problems: Vec<Problem>,
+    listing: Listing,
+    order: Order,
+    /// Phone backups in the folder.
+    backups: open::backup::Backups,
+    /// Bytes of all that was listed; the list leaves out what a backup names.
+    listed_bytes: u64,
     place: Place,
     tasks: Tasks,
     items: AtomicU64,
@@ -110,17 +117,27 @@ fn open_exhibit<'a>(
 ) -> Result<Exhibited<'a>, Error> {
     let exhibit = Exhibit::id_of(&job.case_label, &job.number);
     let failed = |source| Error::Evidence { path: job.evidence.clone(), source };
-    let facts = evidence::facts(&job.evidence).map_err(failed)?;
+    let path = evidence::resolve(&job.evidence).map_err(failed)?;
+    let facts = evidence::facts(&path).map_err(failed)?;
     let single = facts.kind.is_some();
     let (root, listing) = if single {
-        let name = job.evidence.file_name().map(|name| name.as_bytes().to_vec());
-        let entries = vec![walk::entry(name.unwrap_or_else(|| b"evidence".to_vec()), &facts, None)];
-        let root = job.evidence.parent().map(PathBuf::from).unwrap_or_default();
-        (root, walk::Listing { entries, directories: Vec::new(), problems: Vec::new() })
+        let name = path.file_name().map_or(b"evidence".as_slice(), |name| name.as_bytes());
+        let root = Folder::root(path.parent().unwrap_or(Path::new(""))).map_err(failed)?;
+        (root, Listing::single(name, &facts))
     } else {
-        evidence::open_directory(&job.evidence, b"").map_err(failed)?;
-        (job.evidence.clone(), walk::walk(&job.evidence, exhibit))
+        let root = Folder::root(&path).map_err(failed)?;
+        // A root that cannot be listed is an error, not a problem: nothing would be left of the exhibit.
+        root.open_folder(b"").map_err(failed)?;
+        let mut teller = Teller::new(exhibit, out);
+        let mut tell = |folder: &_| teller.tell(&Body::Directory(Box::new(work::directory(exhibit, None, folder))));
+        let listing = walk::walk(&root, exhibit, &mut tell)?;
+        teller.flush()?;
+        (root, listing)
     };
+    let mut listing = listing;
+    let listed_bytes = listing.bytes();
+    let backups = if single { HashMap::new() } else { open::backup::take_out(&root, &mut listing, settings, &job.passwords) };
+    let order = Order::of(&listing);
     Ok(Exhibited {
         exhibit,
         settings,
@@ -130,13 +147,14 @@ fn open_exhibit<'a>(
         passwords: job.passwords.clone(),
         root,
         single,
-        entries: listing.entries,
-        directories_listed: listing.directories,
-        problems: listing.problems,
-        place: Place { parent: None, prefix: Vec::new(), depth: 0 },
+        directories: AtomicU64::new(listing.directories),
+        listing,
+        order,
+        backups,
+        listed_bytes,
+        place: Place { parent: None, prefix: Vec::new(), depth: 0, in_order: false },
         tasks: Tasks::default(),
         items: AtomicU64::new(0),
-        directories: AtomicU64::new(0),
         incomplete: AtomicBool::new(false),
         root_item: Mutex::new(None),
     })
@@ -144,14 +162,9 @@ fn open_exhibit<'a>(
 
 impl Exhibited<'_> {
     fn tell_listing(&self) -> Result<(), Error> {
-        let bytes = self.entries.iter().map(|entry| entry.size).fold(0u64, u64::saturating_add);
-        self.watch.listed(self.entries.len() as u64, bytes);
+        self.watch.listed(self.listing.count() as u64, self.listing.bytes());
         let mut teller = Teller::new(self.exhibit, self.out);
-        for entry in &self.directories_listed {
-            teller.tell(&Body::Directory(Box::new(work::directory(self.exhibit, None, &entry.path, entry))))?;
-        }
-        self.directories.fetch_add(self.directories_listed.len() as u64, Relaxed);
-        for problem in &self.problems {
+        for problem in &self.listing.problems {
             teller.tell(&Body::Problem(problem.clone()))?;
         }
         teller.flush()
@@ -159,7 +172,7 @@ impl Exhibited<'_> {
 
     /// Cuts the listing into tasks, the worthiest first.
     fn share_work(&self) {
-        self.tasks.add(cut(&self.entries, groups(&self.entries)).into_iter().map(Task::Disk));
+        self.tasks.add(self.order.cut(&self.listing).into_iter().map(Task::Disk));
     }
 
     /// Reads every item, with as many threads as configured.
@@ -183,10 +196,11 @@ impl Exhibited<'_> {
     }
 
     fn tell_end(&self, job: &Job) -> Result<ExhibitEnd, Error> {
-        let listed = self.entries.iter().map(|entry| entry.size).fold(0u64, u64::saturating_add);
+        let backup = self.backups.contains_key(open::backup::MANIFEST);
         let whole = if self.single { "file" } else { "directory" };
+        let whole = if backup { open::backup::NAME } else { whole };
         let root = self.root_item.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (container, sha256, size_bytes) = root.unwrap_or_else(|| (whole.to_owned(), None, listed));
+        let (container, sha256, size_bytes) = root.unwrap_or_else(|| (whole.to_owned(), None, self.listed_bytes));
         let exhibit = Exhibit {
             id: self.exhibit,
             case_label: job.case_label.clone(),
@@ -200,8 +214,9 @@ impl Exhibited<'_> {
             exhibit: self.exhibit,
             items: self.items.load(Relaxed),
             directories: self.directories.load(Relaxed),
-            problems: self.problems.len() as u64,
-            complete: !self.incomplete.load(Relaxed) && !self.problems.iter().any(|problem| problem.code == Code::Unreadable),
+            problems: self.listing.problems.len() as u64,
+            complete: !self.incomplete.load(Relaxed)
+                && !self.listing.problems.iter().any(|problem| problem.code == Code::Unreadable),
         };
         let mut teller = Teller::new(self.exhibit, self.out);
         teller.tell(&Body::Exhibit(exhibit))?;

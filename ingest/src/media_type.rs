@@ -15,6 +15,8 @@ pub const SQLITE_JOURNAL: &str = "application/x-sqlite3-journal";
 pub const JSON: &str = "application/json";
 /// A vCard.
 pub const VCARD: &str = "text/vcard";
+/// A property list, binary or XML.
+pub const PLIST: &str = "application/x-plist";
 /// Text without another type.
 pub const TEXT: &str = "text/plain";
 
@@ -28,6 +30,9 @@ pub fn of(head: &[u8]) -> Option<&'static str> {
     }
     if head.starts_with(JOURNAL) {
         return Some(SQLITE_JOURNAL);
+    }
+    if head.starts_with(b"bplist0") {
+        return Some(PLIST);
     }
     if let Some(kind) = infer::get(head)
         && kind.matcher_type() != infer::MatcherType::Text
@@ -52,6 +57,10 @@ fn text_type(head: &[u8]) -> &'static str {
     match text.first() {
         Some(b'{' | b'[') => JSON,
         Some(b'B' | b'b') if text.get(..11).is_some_and(|start| start.eq_ignore_ascii_case(b"BEGIN:VCARD")) => VCARD,
+        // The document type or the root says so, within the first lines.
+        Some(b'<') if text.get(..text.len().min(512)).is_some_and(|start| memchr::memmem::find(start, b"<plist").is_some()) => {
+            PLIST
+        }
         Some(b'<') => infer::get(head).map_or(TEXT, |kind| kind.mime_type()),
         _ => TEXT,
     }
@@ -84,6 +93,9 @@ mod tests {
         assert_eq!(of(b"\x37\x7f\x06\x82\x00\x2d\xe2\x18"), Some(SQLITE_WAL));
         assert_eq!(of(b"\xef\xbb\xbf {\"a\":1}"), Some(JSON));
         assert_eq!(of(b"begin:vcard\r\nVERSION:2.1"), Some(VCARD));
+        assert_eq!(of(b"bplist00\xd1"), Some(PLIST));
+        assert_eq!(of(b"<?xml version=\"1.0\"?>\n<plist version=\"1.0\"><dict/></plist>"), Some(PLIST));
+        assert_eq!(of(b"<?xml version=\"1.0\"?><project/>"), Some("text/xml"));
         assert_eq!(of("สวัสดี".as_bytes()), Some(TEXT));
         assert_eq!(of(b"\xff\xd8\xff\xe0\0\0"), Some("image/jpeg"));
         assert_eq!(of(b"\x01\x02\x03\x04"), None);

@@ -1,6 +1,10 @@
 //! Containers: one file a format behind [`Container`], and one line in [`FORMATS`].
 
+mod android_backup;
+pub mod backup;
 mod compressed;
+mod decrypted;
+mod disk;
 mod tar;
 mod zip;
 
@@ -39,7 +43,7 @@ pub struct Entry {
 }
 
 /// What went wrong with a container or an entry.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Trouble {
     /// The problem's code.
     pub code: Code,
@@ -61,6 +65,8 @@ impl Trouble {
         let text = model::text::escape(&error.to_string());
         let code = match error.kind() {
             io::ErrorKind::UnexpectedEof => Code::Truncated,
+            // The words of zstd and liblzma for a window or dictionary over what they may take.
+            _ if text.contains("requires too much memory") || text.contains("memory limit") => Code::CapMemory,
             _ if text.contains("checksum") || text.contains("CRC") || text.contains("crc") => Code::ChecksumMismatch,
             _ => Code::ContainerDamaged,
         };
@@ -100,6 +106,20 @@ pub fn guard<T>(run: impl FnOnce() -> T) -> Option<T> {
 /// Takes entries one after the other; returns an error to stop.
 pub type Visitor<'a> = dyn FnMut(Entry, &mut dyn Read) -> Result<(), crate::Error> + 'a;
 
+/// Stretches of bytes: first and one past the last, in order, apart from each other.
+pub type Ranges = std::sync::Arc<[(u64, u64)]>;
+
+/// An entry that is hashed as a whole and never opened as a container of its own.
+#[derive(Clone, Debug, Default)]
+pub struct Special {
+    /// What of it is scanned; all of it if `None`.
+    pub scan: Option<Ranges>,
+    /// Why nothing more is read from it, and which status that gives.
+    pub ends: Option<(model::ItemStatus, Trouble)>,
+    /// What read it, and what was found to hold.
+    pub definition: Option<String>,
+}
+
 /// An opened container.
 pub trait Container: Send + Sync {
     /// `zip`, `tar`, `tar.gz`, `gzip`, …
@@ -116,6 +136,31 @@ pub trait Container: Send + Sync {
     /// What speaks against an entry of the list though it can be read.
     fn notes(&self, _index: usize) -> Vec<Trouble> {
         Vec::new()
+    }
+
+    /// How an entry of the list is read that is not just a file: a whole disk, a volume that nobody reads.
+    fn special(&self, _index: usize) -> Option<Special> {
+        None
+    }
+
+    /// An entry of the list as bytes read by position, for containers that can: an image in it needs no copy then.
+    fn source(&self, _index: usize) -> Option<Source> {
+        None
+    }
+
+    /// Bytes of the container's own source that no entry covers, where entries are stretches of it: they are scanned as they are.
+    fn uncovered(&self) -> Option<Ranges> {
+        None
+    }
+
+    /// Bytes that may come out of it at least, whatever the caps say: a disk has the size it has.
+    fn volume_bytes(&self) -> u64 {
+        0
+    }
+
+    /// Whether its entries lie beside the container's file, not in it: then their paths begin with its folder, not with its name.
+    fn beside(&self) -> bool {
+        false
     }
 
     /// Troubles met while listing.
@@ -141,7 +186,17 @@ struct Format {
 }
 
 /// Every format.
-const FORMATS: &[Format] = &[zip::FORMAT, tar::FORMAT, compressed::FORMAT];
+const FORMATS: &[Format] = &[zip::FORMAT, android_backup::FORMAT, disk::FORMAT, tar::FORMAT, compressed::FORMAT];
+
+/// Whether a file is a later part of a split image: it is hashed here and read through the first part.
+pub fn is_later_part(source: &Source) -> bool {
+    disk::is_later_part(source)
+}
+
+/// Whether a file ends as a disk image of a kind that its beginning does not tell.
+pub fn ends_as_image(source: &Source) -> bool {
+    disk::ends_as_image(source)
+}
 
 /// Whether content that begins so is a container.
 pub fn is_container(head: &[u8]) -> bool {
@@ -150,11 +205,25 @@ pub fn is_container(head: &[u8]) -> bool {
 
 /// Opens a container.
 pub fn open(head: &[u8], source: &Source, settings: &Settings, passwords: &[String]) -> Result<Box<dyn Container>, Trouble> {
-    match FORMATS.iter().find(|format| (format.recognize)(head)) {
+    // What an image's end tells comes first: its beginning may be the packed data of anything.
+    let image = disk::ends_as_image(source).then_some(&disk::FORMAT);
+    match image.or_else(|| FORMATS.iter().find(|format| (format.recognize)(head))) {
         Some(format) => guard(|| (format.open)(source, settings, passwords))
-            .unwrap_or_else(|| Err(Trouble::new(Code::ContainerDamaged, "decoder gave up"))),
+            .unwrap_or_else(|| Err(Trouble::new(Code::ContainerDamaged, "decoder gave up")))
+            .map(|container| backup::restore(container, settings, passwords)),
         None => Err(Trouble::new(Code::Unsupported, "no container")),
     }
+}
+
+/// Whether a zip stands behind other content: its directory is found from the end, so any reader of zips would open it.
+pub fn has_archive_behind(head: &[u8], source: &Source) -> bool {
+    zip::stands_behind(head, source)
+}
+
+/// Opens what [`has_archive_behind`] found.
+pub fn open_appended(source: &Source, settings: &Settings, passwords: &[String]) -> Result<Box<dyn Container>, Trouble> {
+    guard(|| (zip::FORMAT.open)(source, settings, passwords))
+        .unwrap_or_else(|| Err(Trouble::new(Code::ContainerDamaged, "decoder gave up")))
 }
 
 /// Gives the entries of a list that share a path their ordinals.

@@ -4,12 +4,12 @@ use crate::Error;
 use crate::evidence::Source;
 use crate::hash::Hashes;
 use crate::media_type;
-use crate::open::Trouble;
+use crate::open::{Ranges, Trouble};
 use config::Settings;
 use model::observable::Finder;
 use model::recognize::{Find, Found, Mode, StreamScan};
 use model::{Body, Digest, Id, Item, Secret, Sighting};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read};
 use stream::stage::{Stage, Upload};
 
 /// Content up to this size is staged in one piece.
@@ -57,7 +57,7 @@ impl Read for Capped<'_> {
 }
 
 /// Fills a buffer as far as the reader goes.
-pub fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> (usize, Option<io::Error>) {
+pub fn fill(reader: &mut (impl Read + ?Sized), buffer: &mut [u8]) -> (usize, Option<io::Error>) {
     let mut filled = 0;
     while filled < buffer.len() {
         match reader.read(&mut buffer[filled..]) {
@@ -111,6 +111,8 @@ pub struct Wish<'a> {
     pub stage: &'a Stage,
     /// Scan the bytes for observables.
     pub scan: bool,
+    /// Scan these stretches only.
+    pub only: Option<Ranges>,
     /// Stage the content if its media type is wanted.
     pub keep: bool,
 }
@@ -127,7 +129,7 @@ pub fn read(
     let media_type = item.media_type.as_deref();
     let mut hashes = Hashes::new(&wish.settings.hashes);
     let mode = if media_type::is_sqlite(media_type) { Mode::ChecksumOnly } else { Mode::All };
-    let mut scan = wish.scan.then(|| StreamScan::new(mode));
+    let mut scan = wish.scan.then(|| Scan::new(mode, wish.only.clone()));
     let mut staging =
         if wish.keep && wanted(item, wish.settings) { Staging::Small(wish.stage, Vec::new()) } else { Staging::Not };
     let (mut size, mut trouble) = (0u64, None);
@@ -143,14 +145,15 @@ pub fn read(
     pass(head, &mut finds)?;
     loop {
         tell(item, &mut finds, found)?;
-        match reader.read(buffer) {
-            Ok(0) => break,
-            Ok(count) => pass(&buffer[..count], &mut finds)?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => {
-                trouble = Some(Trouble::of(&error));
-                break;
-            }
+        // Full buffers: a decoder gives small pieces, and each costs the scan a seam.
+        let (filled, error) = fill(reader, buffer);
+        pass(&buffer[..filled], &mut finds)?;
+        if let Some(error) = error {
+            trouble = Some(Trouble::of(&error));
+            break;
+        }
+        if filled < buffer.len() {
+            break;
         }
     }
     if let Some(scan) = &mut scan {
@@ -162,8 +165,100 @@ pub fn read(
     Ok(Reading { size, hashes, staged, trouble })
 }
 
+/// A scan of a stream, or of some stretches of it.
+struct Scan {
+    scan: StreamScan,
+    mode: Mode,
+    only: Option<Ranges>,
+    /// Index of the stretch that is being scanned or comes next.
+    range: usize,
+    /// Where in the stream the scanned stretch begins.
+    begun: u64,
+    /// Bytes of the stream so far.
+    position: u64,
+}
+
+impl Scan {
+    fn new(mode: Mode, only: Option<Ranges>) -> Scan {
+        Scan { scan: StreamScan::new(mode), mode, only, range: 0, begun: 0, position: 0 }
+    }
+
+    fn push(&mut self, bytes: &[u8], found: &mut dyn FnMut(Find)) {
+        let Some(only) = self.only.clone() else { return self.scan.push(bytes, found) };
+        let end = self.position.saturating_add(bytes.len() as u64);
+        while let Some((start, stop)) = only.get(self.range).copied().filter(|(start, _)| *start < end) {
+            let from = start.max(self.position);
+            self.begun = start;
+            let cut = |at: u64| usize::try_from(at.saturating_sub(self.position)).unwrap_or(usize::MAX).min(bytes.len());
+            self.scan.push(&bytes[cut(from)..cut(stop).max(cut(from))], &mut shifted(start, found));
+            if stop > end {
+                break;
+            }
+            self.finish(found);
+            self.range += 1;
+        }
+        self.position = end;
+    }
+
+    /// Ends the stretch that is being scanned.
+    fn finish(&mut self, found: &mut dyn FnMut(Find)) {
+        self.scan.finish(&mut shifted(self.begun, found));
+        self.scan = StreamScan::new(self.mode);
+    }
+}
+
+/// Puts finds of a stretch where they lie in the whole.
+fn shifted(by: u64, found: &mut dyn FnMut(Find)) -> impl FnMut(Find) {
+    move |find| found(Find { offset: find.offset.saturating_add(by), ..find })
+}
+
+/// Scans stretches of a source, without hashing them; the trouble that ended it early.
+pub fn scan_ranges(
+    item: &Item,
+    source: &Source,
+    ranges: &Ranges,
+    buffer: &mut [u8],
+    found: &mut dyn FnMut(Body) -> Result<(), Error>,
+) -> Result<Option<Trouble>, Error> {
+    let mut finds = Vec::new();
+    for (start, end) in ranges.iter().copied() {
+        let mut scan = StreamScan::new(Mode::All);
+        let mut take = |find: Find| finds.push(find);
+        let trouble = scan_stretch(source, (start, end), buffer, &mut scan, &mut shifted(start, &mut take));
+        scan.finish(&mut shifted(start, &mut take));
+        tell(item, &mut finds, found)?;
+        if trouble.is_some() {
+            return Ok(trouble);
+        }
+    }
+    Ok(None)
+}
+
+fn scan_stretch(
+    source: &Source,
+    (start, end): (u64, u64),
+    buffer: &mut [u8],
+    scan: &mut StreamScan,
+    found: &mut dyn FnMut(Find),
+) -> Option<Trouble> {
+    let mut at = start;
+    while at < end {
+        let most = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
+        match source.read_at(&mut buffer[..most], at) {
+            Ok(0) => return None,
+            Ok(count) => {
+                scan.push(&buffer[..count], found);
+                at += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Some(Trouble::of(&error)),
+        }
+    }
+    None
+}
+
 /// Whether a parser could want the content.
-fn wanted(item: &Item, settings: &Settings) -> bool {
+pub fn wanted(item: &Item, settings: &Settings) -> bool {
     let Some(media_type) = item.media_type.as_deref() else { return false };
     let large = media_type == media_type::TEXT && item.size_bytes > settings.ingest.stage_text_cap_bytes;
     !large && settings.ingest.stage_types.iter().any(|wanted| wanted == media_type)
@@ -184,19 +279,9 @@ pub fn scan_extents(
             Err(error) => return Ok(Some(Trouble::of(&error))),
         };
         let mut scan = StreamScan::new(Mode::All);
-        let mut reader = source.reader();
-        reader.seek(SeekFrom::Start(start)).map_err(Error::Temporary)?;
-        let mut reader = reader.take(end - start);
-        let mut shifted = |find: Find| finds.push(Find { offset: find.offset.saturating_add(start), ..find });
-        let trouble = loop {
-            match reader.read(buffer) {
-                Ok(0) => break None,
-                Ok(count) => scan.push(&buffer[..count], &mut shifted),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => break Some(Trouble::of(&error)),
-            }
-        };
-        scan.finish(&mut shifted);
+        let mut take = |find: Find| finds.push(find);
+        let trouble = scan_stretch(source, (start, end), buffer, &mut scan, &mut shifted(start, &mut take));
+        scan.finish(&mut shifted(start, &mut take));
         tell(item, &mut finds, found)?;
         if trouble.is_some() {
             return Ok(trouble);

@@ -2,8 +2,9 @@
 
 use crate::budget::Shares;
 use crate::open::{Container, Entry};
-use model::Id;
+use model::{FileKind, Id};
 use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// Entries in one task: few enough to share work evenly.
@@ -19,12 +20,56 @@ pub struct Place {
     pub prefix: Vec<u8>,
     /// How many containers are around it.
     pub depth: u32,
+    /// Whether one of those is read from its first byte to its last: what comes out here is then missing from its budget.
+    pub in_order: bool,
 }
 
 impl Place {
     /// The path of an entry from the root of the exhibit.
     pub fn path(&self, entry: &Entry) -> Vec<u8> {
         [&self.prefix[..], &entry.path[..]].concat()
+    }
+}
+
+/// A list of entries, wherever they lie.
+pub trait List {
+    /// How many there are.
+    fn count(&self) -> usize;
+    /// The path of one.
+    fn path(&self, at: usize) -> &[u8];
+    /// Its kind; `None` for a directory.
+    fn kind(&self, at: usize) -> Option<FileKind>;
+    /// Its size, bytes.
+    fn size(&self, at: usize) -> u64;
+    /// How many entries of its path come before it.
+    fn ordinal(&self, at: usize) -> u32;
+    /// Whether it was deleted.
+    fn deleted(&self, at: usize) -> bool;
+}
+
+impl List for [Entry] {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn path(&self, at: usize) -> &[u8] {
+        &self[at].path
+    }
+
+    fn kind(&self, at: usize) -> Option<FileKind> {
+        self[at].kind
+    }
+
+    fn size(&self, at: usize) -> u64 {
+        self[at].size
+    }
+
+    fn ordinal(&self, at: usize) -> u32 {
+        self[at].ordinal
+    }
+
+    fn deleted(&self, at: usize) -> bool {
+        self[at].deleted
     }
 }
 
@@ -45,56 +90,103 @@ pub fn database_of(path: &[u8]) -> Option<&[u8]> {
     COMPANIONS.iter().find_map(|ending| path.strip_suffix(*ending)).filter(|base| !base.is_empty() && !base.ends_with(b"/"))
 }
 
-/// Groups the entries of a list, the worthiest first.
-pub fn groups(entries: &[Entry]) -> Vec<Group> {
-    let file = |entry: &Entry| entry.kind == Some(model::FileKind::File);
-    let companions = entries.iter().enumerate().filter(|(_, entry)| file(entry) && entry.ordinal == 0);
-    let companions: Vec<(usize, &[u8])> = companions.filter_map(|(at, entry)| Some((at, database_of(&entry.path)?))).collect();
-    let wanted: HashMap<&[u8], ()> = companions.iter().map(|(_, base)| (*base, ())).collect();
-    let mut bases: HashMap<&[u8], usize> = HashMap::new();
-    for (at, entry) in entries.iter().enumerate() {
-        if file(entry) && wanted.contains_key(&entry.path[..]) {
-            bases.entry(&entry.path).or_insert(at);
+/// In which order the entries of a list are read: the worthiest first, companions right behind their file. Four bytes an entry.
+#[derive(Debug, Default)]
+pub struct Order(Vec<u32>);
+
+/// Marks an index as that of a companion of the file before it.
+const COMPANION: u32 = 1 << 31;
+
+impl Order {
+    /// The order of a list.
+    pub fn of<L: List + ?Sized>(list: &L) -> Order {
+        let taken = companions(list);
+        let mut grouped = vec![false; list.count()];
+        taken.values().flatten().for_each(|at| grouped[*at as usize] = true);
+        let mut ranks: Vec<Vec<u32>> = vec![Vec::new(); crate::worth::RANKS];
+        let singles = (0u32..COMPANION).take(list.count());
+        for at in singles.filter(|at| !grouped[*at as usize] && list.kind(*at as usize).is_some()) {
+            ranks[usize::from(crate::worth::rank(list.path(at as usize), list.size(at as usize)))].push(at);
         }
-    }
-    let mut taken: HashMap<usize, Vec<usize>> = HashMap::new();
-    let mut grouped = vec![false; entries.len()];
-    for (at, base) in companions {
-        if let Some(primary) = bases.get(base) {
-            taken.entry(*primary).or_default().push(at);
-            grouped[at] = true;
+        let mut order = Vec::with_capacity(list.count());
+        for at in ranks.into_iter().flatten() {
+            order.push(at);
+            order.extend(taken.get(&at).into_iter().flatten().map(|companion| companion | COMPANION));
         }
+        Order(order)
     }
-    let singles = (0..entries.len()).filter(|at| !grouped[*at] && entries[*at].kind.is_some());
-    let mut groups: Vec<Group> =
-        singles.map(|primary| Group { primary, companions: taken.remove(&primary).unwrap_or_default() }).collect();
-    groups.sort_by_key(|group| crate::worth::rank(&entries[group.primary].path, entries[group.primary].size));
-    groups
+
+    /// The groups of a part of the order.
+    pub fn groups(&self, part: Range<usize>) -> impl Iterator<Item = Group> {
+        let index = |at: &u32| (at & !COMPANION) as usize;
+        self.0[part]
+            .chunk_by(|_, next| next & COMPANION != 0)
+            .map(move |group| Group { primary: index(&group[0]), companions: group[1..].iter().map(index).collect() })
+    }
+
+    /// All of it.
+    pub fn whole(&self) -> Range<usize> {
+        0..self.0.len()
+    }
+
+    /// Cuts it into parts for tasks; no part begins with a companion.
+    pub fn cut<L: List + ?Sized>(&self, list: &L) -> Vec<Range<usize>> {
+        let (mut parts, mut start, mut bytes) = (Vec::new(), 0, 0u64);
+        for (place, at) in self.0.iter().enumerate() {
+            let full = place - start >= TASK_ENTRIES || bytes >= TASK_BYTES;
+            if full && at & COMPANION == 0 {
+                parts.push(start..place);
+                (start, bytes) = (place, 0);
+            }
+            bytes = bytes.saturating_add(list.size((at & !COMPANION) as usize));
+        }
+        if start < self.0.len() {
+            parts.push(start..self.0.len());
+        }
+        parts
+    }
 }
 
-/// Cuts groups into tasks.
-pub fn cut(entries: &[Entry], groups: Vec<Group>) -> Vec<Vec<Group>> {
-    let (mut tasks, mut task, mut bytes) = (Vec::new(), Vec::new(), 0u64);
-    for group in groups {
-        bytes = bytes.saturating_add(entries[group.primary].size);
-        task.push(group);
-        if task.len() >= TASK_ENTRIES || bytes >= TASK_BYTES {
-            tasks.push(std::mem::take(&mut task));
-            bytes = 0;
+/// The companions of each file that has some, by its index.
+fn companions<L: List + ?Sized>(list: &L) -> HashMap<u32, Vec<u32>> {
+    let is_file = |at: usize| list.kind(at) == Some(FileKind::File);
+    let named = (0u32..COMPANION).take(list.count()).filter(|at| is_file(*at as usize) && list.ordinal(*at as usize) == 0);
+    let named: Vec<(u32, &[u8])> = named.filter_map(|at| Some((at, database_of(list.path(at as usize))?))).collect();
+    let mut bases: HashMap<&[u8], Option<u32>> = named.iter().map(|(_, base)| (*base, None)).collect();
+    if !bases.is_empty() {
+        for at in (0u32..COMPANION).take(list.count()).filter(|at| is_file(*at as usize)) {
+            if let Some(base) = bases.get_mut(list.path(at as usize)) {
+                base.get_or_insert(at);
+            }
         }
     }
-    if !task.is_empty() {
-        tasks.push(task);
+    let mut taken: HashMap<u32, Vec<u32>> = HashMap::new();
+    for (at, base) in named {
+        if let Some(primary) = bases.get(base).copied().flatten() {
+            taken.entry(primary).or_default().push(at);
+        }
     }
-    tasks
+    taken
 }
 
 /// A piece of work.
 pub enum Task {
-    /// Files of the exhibit's folder.
-    Disk(Vec<Group>),
+    /// Files of the exhibit's folder: a part of its order.
+    Disk(Range<usize>),
     /// Entries of a container, each with its share of the bytes that may come out.
-    Members(Arc<dyn Container>, Arc<Place>, Arc<Shares>, Vec<Group>),
+    Members(Arc<Members>, Range<usize>),
+}
+
+/// A listed container whose entries are read by several threads.
+pub struct Members {
+    /// The container.
+    pub container: Arc<dyn Container>,
+    /// Where its entries lie.
+    pub place: Arc<Place>,
+    /// What may come out.
+    pub shares: Shares,
+    /// In which order.
+    pub order: Order,
 }
 
 /// Tasks waiting, and how many are being done: the end is when both are none.
@@ -158,7 +250,6 @@ impl Drop for Running<'_> {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use model::FileKind;
     use model::item::FileTimes;
 
     /// An entry of one byte.
@@ -180,18 +271,34 @@ pub mod tests {
     #[test]
     fn companions_go_with_their_database_and_orphans_alone() {
         let entries = ["a/x.db", "a/x.db-journal", "a/x.db-wal", "b/x.db-wal", "c/-wal"].map(entry);
-        let mut found = groups(&entries);
+        let order = Order::of(&entries[..]);
+        let mut found: Vec<Group> = order.groups(order.whole()).collect();
         found.sort_by_key(|group| group.primary);
         let expected = [(0, vec![1, 2]), (3, vec![]), (4, vec![])].map(|(primary, companions)| Group { primary, companions });
         assert_eq!(found, expected);
     }
 
     #[test]
+    fn parts_hold_everything_and_tear_no_group() {
+        let mut names: Vec<String> = (0..100).map(|number| format!("{number}.txt")).collect();
+        names.extend((0..40).flat_map(|number| [format!("{number}.db"), format!("{number}.db-wal")]));
+        let mut entries: Vec<Entry> = names.iter().map(|name| entry(name)).collect();
+        entries[5].size = TASK_BYTES;
+        let order = Order::of(&entries[..]);
+        let parts = order.cut(&entries[..]);
+        let groups: Vec<Group> = parts.iter().flat_map(|part| order.groups(part.clone())).collect();
+        assert_eq!(groups, order.groups(order.whole()).collect::<Vec<_>>());
+        assert_eq!(groups.len(), 140);
+        assert!(groups[..40].iter().all(|group| group.companions == [group.primary + 1]));
+        assert!(parts.len() >= 180 / (TASK_ENTRIES + 1) && parts.iter().all(|part| part.len() <= TASK_ENTRIES + 1));
+    }
+
+    #[test]
     fn the_queue_ends_when_nothing_waits_and_nobody_works() {
         let tasks = Tasks::default();
-        tasks.add([Task::Disk(Vec::new())].into_iter());
+        tasks.add([Task::Disk(0..0)].into_iter());
         let (_, first) = tasks.next().unwrap();
-        tasks.add([Task::Disk(Vec::new())].into_iter());
+        tasks.add([Task::Disk(0..0)].into_iter());
         drop(first);
         drop(tasks.next().unwrap());
         assert!(tasks.next().is_none());
@@ -200,7 +307,7 @@ pub mod tests {
     #[test]
     fn a_thread_that_panics_stops_the_others() {
         let tasks = Tasks::default();
-        tasks.add([Task::Disk(Vec::new()), Task::Disk(Vec::new())].into_iter());
+        tasks.add([Task::Disk(0..0), Task::Disk(0..0)].into_iter());
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let _running = tasks.next().unwrap();
             std::panic::resume_unwind(Box::new(()));

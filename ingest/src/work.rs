@@ -4,9 +4,9 @@ mod container;
 mod content;
 
 use crate::budget::Budget;
-use crate::evidence::{self, Source};
-use crate::open::{Entry, HEAD_BYTES, Trouble};
-use crate::tasks::{Group, Place, Task};
+use crate::evidence::Source;
+use crate::open::{Entry, HEAD_BYTES, Ranges, Special, Trouble};
+use crate::tasks::{Group, List, Place, Task};
 use crate::tell::Teller;
 use crate::{Error, Exhibited, media_type};
 use model::{Body, Code, Directory, FileKind, Id, Item, ItemStatus, Problem, Stage, StagedItem, WorkUnit};
@@ -36,6 +36,12 @@ pub struct Worker<'a> {
     skip: Skip,
     /// What may still come out of the outermost container.
     budget: Budget,
+    /// How the entry that is opened next is read, if it is not just a file.
+    special: Option<Special>,
+    /// The entry that is opened next as bytes read by position.
+    positioned: Option<Source>,
+    /// What is scanned of what is read next.
+    only: Option<Ranges>,
 }
 
 impl<'a> Worker<'a> {
@@ -43,7 +49,9 @@ impl<'a> Worker<'a> {
     pub fn new(exhibited: &'a Exhibited<'a>) -> Worker<'a> {
         let teller = Teller::new(exhibited.exhibit, exhibited.out);
         let buffer = vec![0; exhibited.settings.ingest.read_buffer_bytes];
-        Worker { exhibited, teller, buffer, head: vec![0; HEAD_BYTES], skip: Skip::No, budget: Budget::NONE }
+        let head = vec![0; HEAD_BYTES];
+        let (skip, budget) = (Skip::No, Budget::NONE);
+        Worker { exhibited, teller, buffer, head, skip, budget, special: None, positioned: None, only: None }
     }
 
     /// Works until nothing is left.
@@ -59,14 +67,14 @@ impl<'a> Worker<'a> {
 
     fn task(&mut self, task: Task) -> Result<(), Error> {
         match task {
-            Task::Disk(groups) => {
+            Task::Disk(part) => {
                 let exhibited = self.exhibited;
-                let (place, entries) = (&exhibited.place, &exhibited.entries);
-                groups
-                    .iter()
-                    .try_for_each(|group| self.group(place, entries, group, &mut |worker, at| worker.file(place, &entries[at])))
+                let (place, listing) = (&exhibited.place, &exhibited.listing);
+                exhibited.order.groups(part).try_for_each(|group| {
+                    self.group(place, listing, &group, &mut |worker, at| worker.file(place, &listing.entry(at)))
+                })
             }
-            Task::Members(container, place, shares, groups) => self.members(&*container, &place, &shares, &groups),
+            Task::Members(members, part) => self.members(&members, part),
         }
     }
 
@@ -74,11 +82,12 @@ impl<'a> Worker<'a> {
     fn group(
         &mut self,
         place: &Place,
-        entries: &[Entry],
+        list: &(impl List + ?Sized),
         group: &Group,
         read: &mut dyn FnMut(&mut Self, usize) -> Result<Option<StagedItem>, Error>,
     ) -> Result<(), Error> {
-        let all = || group.companions.iter().chain([&group.primary]).map(|at| self.id(place, &entries[*at]));
+        let id = |at: &usize| self.id_of(place, list.path(*at), list.ordinal(*at), list.deleted(*at));
+        let all = || group.companions.iter().chain([&group.primary]).map(id);
         // The exhibit's own file is read again all the same: its row tells the hash.
         let own = self.exhibited.single && place.parent.is_none();
         let done = !own && all().all(|id| self.exhibited.watch.done(id));
@@ -117,7 +126,12 @@ impl<'a> Worker<'a> {
     }
 
     fn id(&self, place: &Place, entry: &Entry) -> Id {
-        Item::id_of(self.exhibited.exhibit, place.parent, &place.path(entry), entry.ordinal, entry.deleted)
+        self.id_of(place, &entry.path, entry.ordinal, entry.deleted)
+    }
+
+    fn id_of(&self, place: &Place, path: &[u8], ordinal: u32, deleted: bool) -> Id {
+        let path = [&place.prefix[..], path].concat();
+        Item::id_of(self.exhibited.exhibit, place.parent, &path, ordinal, deleted)
     }
 
     /// Begins an item; it counts from now on.
@@ -195,7 +209,7 @@ impl<'a> Worker<'a> {
             let words = if unread { "; target not read: on this mount that would set its access time" } else { "" };
             return self.unopened_kind(item, words).map(|()| None);
         }
-        let source = match evidence::open_below(&self.exhibited.root, &entry.path).and_then(Source::file) {
+        let source = match Source::below(&self.exhibited.root, &entry.path, !self.exhibited.single) {
             Ok(source) => source,
             Err(error) => {
                 // A link or a folder where a file was listed, or nothing at all.
@@ -219,7 +233,9 @@ impl<'a> Worker<'a> {
 }
 
 /// A directory's row.
-pub fn directory(exhibit: Id, parent: Option<Id>, path: &[u8], entry: &Entry) -> Directory {
+pub fn directory(exhibit: Id, parent: Option<&Place>, entry: &Entry) -> Directory {
+    let path = &parent.map_or_else(|| entry.path.clone(), |place| place.path(entry));
+    let parent = parent.and_then(|place| place.parent);
     let text = String::from_utf8_lossy(path).into_owned();
     Directory {
         id: Directory::id_of(exhibit, parent, path, entry.ordinal),

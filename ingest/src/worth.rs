@@ -14,6 +14,9 @@ const MEDIA: &[&str] = &[
     "webm", "bin",
 ];
 
+/// How many ranks there are.
+pub const RANKS: usize = 5;
+
 /// Rank of an item by its name and size: databases, documents and exports, what has no known name, media, and last what is large.
 pub fn rank(path: &[u8], size: u64) -> u8 {
     let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);

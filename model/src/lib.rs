@@ -11,6 +11,7 @@ pub mod id;
 pub mod item;
 pub mod ledger;
 pub mod observable;
+pub mod plist;
 pub mod problem;
 pub mod provenance;
 pub mod recognize;

@@ -56,6 +56,8 @@ codes! {
     ChecksumMismatch = "checksum_mismatch",
     /// A container names one thing in two ways that contradict each other.
     HeaderMismatch = "header_mismatch",
+    /// Content of a deleted entry that another has overwritten, or may have: listed, not read.
+    Overwritten = "overwritten",
     /// Content is encrypted and no password fits.
     Encrypted = "encrypted",
     /// A compression or container variant that Haul does not read.

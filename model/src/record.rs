@@ -24,6 +24,12 @@ pub enum Record {
     Call(Box<Call>),
     /// A file that belongs to a message.
     Attachment(Attachment),
+    /// A fact that a device tells of itself.
+    Device(DeviceFact),
+    /// A page that a browser showed, or a file it fetched.
+    Visit(Box<Visit>),
+    /// A place where the device, or what it speaks of, was.
+    Location(Box<Location>),
 }
 
 /// A conversation. Its id derives from exhibit, item, app and key, so that messages can name it.
@@ -210,6 +216,68 @@ pub struct Attachment {
     pub url: Option<String>,
 }
 
+/// A fact that a device tells of itself.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct DeviceFact {
+    /// Where it comes from.
+    pub provenance: Provenance,
+    /// `manufacturer`, `model`, `product`, `name`, `imei`, `meid`, `serial`, `os`, `os_version`, `os_build`, `phone_number`,
+    /// `iccid`, `imsi`, `time_zone`, `account`, `device_id`, `mac_address`, `last_backup`, …
+    pub kind: String,
+    /// Normalized, where the evidence leaves no doubt (E.164 of an international number); else `None`.
+    pub value: Option<String>,
+    /// As the evidence has it.
+    pub raw: String,
+    /// What the evidence calls it: `ro.product.model`, `Phone Number`, a SIM's name, an account's type, …
+    pub label: Option<String>,
+}
+
+/// A page that a browser showed, or a file it fetched.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Visit {
+    /// Where it comes from.
+    pub provenance: Provenance,
+    /// The app.
+    pub app: String,
+    /// Address of the page or file.
+    pub url: Option<String>,
+    /// Title of the page.
+    pub title: Option<String>,
+    /// When.
+    pub visited: Option<Stamp>,
+    /// How the browser came there: `link`, `typed`, `reload`, `download`, …; the app's own number as `type:N` else.
+    pub transition: Option<String>,
+    /// True if the user typed the address.
+    pub typed: Option<bool>,
+    /// Address of the page that led there.
+    pub referrer: Option<String>,
+    /// Anything else as one JSON object (search terms, target path of a download, …).
+    pub extra: Option<String>,
+}
+
+/// A place where the device, or what it speaks of, was.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Location {
+    /// Where it comes from.
+    pub provenance: Provenance,
+    /// The app.
+    pub app: String,
+    /// Degrees north in WGS 84, as a decimal number in text: the shortest that gives back the evidence's own number.
+    pub latitude: Option<String>,
+    /// Degrees east in WGS 84, as a decimal number in text.
+    pub longitude: Option<String>,
+    /// Radius in which the place is, metres, as a decimal number in text.
+    pub accuracy_m: Option<String>,
+    /// When.
+    pub located: Option<Stamp>,
+    /// What told the place: `cell`, `wifi`, `gps`, `visit`, …
+    pub source: Option<String>,
+    /// What the evidence calls the place: a name, a network's hardware address, …
+    pub label: Option<String>,
+    /// Anything else as one JSON object.
+    pub extra: Option<String>,
+}
+
 impl Record {
     /// The word that is the record's table and part of its id.
     pub fn kind(&self) -> &'static str {
@@ -222,6 +290,9 @@ impl Record {
             Record::ContactPoint(_) => "contact_point",
             Record::Call(_) => "call",
             Record::Attachment(_) => "attachment",
+            Record::Device(_) => "device",
+            Record::Visit(_) => "visit",
+            Record::Location(_) => "location",
         }
     }
 
@@ -236,6 +307,9 @@ impl Record {
             Record::ContactPoint(record) => &record.provenance,
             Record::Call(record) => &record.provenance,
             Record::Attachment(record) => &record.provenance,
+            Record::Device(record) => &record.provenance,
+            Record::Visit(record) => &record.provenance,
+            Record::Location(record) => &record.provenance,
         }
     }
 
@@ -244,6 +318,7 @@ impl Record {
         match self {
             Record::Thread(record) => thread_id(&record.provenance, &record.app, &record.thread_key),
             Record::Account(record) => account_id(&record.provenance, &record.app, &record.account_key),
+            Record::Device(record) => record.id(),
             _ => self.provenance().record_id(self.kind()),
         }
     }
@@ -270,7 +345,12 @@ impl Record {
             ],
             Record::ContactPoint(record) => vec![("value", &record.value)],
             Record::Call(record) => vec![("remote_phone", &record.remote_phone), ("remote_name", &record.remote_name)],
+            Record::Device(record) => vec![("value", &record.value)],
             Record::Attachment(record) => vec![("path", &record.path), ("name", &record.name), ("url", &record.url)],
+            Record::Visit(record) => {
+                vec![("url", &record.url), ("title", &record.title), ("referrer", &record.referrer), ("extra", &record.extra)]
+            }
+            Record::Location(record) => vec![("label", &record.label), ("extra", &record.extra)],
         };
         let mut texts: Vec<_> = fields.into_iter().filter_map(|(name, text)| text.as_deref().map(|text| (name, text))).collect();
         if let Record::ContactPoint(point) = self
@@ -278,7 +358,21 @@ impl Record {
         {
             texts.push(("raw", &point.raw));
         }
+        // Serial numbers and the like look like anything: only what names a person is searched.
+        if let Record::Device(fact) = self
+            && fact.value.is_none()
+            && ["account", "name", "phone_number"].contains(&fact.kind.as_str())
+        {
+            texts.push(("raw", &fact.raw));
+        }
         texts
+    }
+}
+
+impl DeviceFact {
+    /// Its id: one place of the evidence can tell several facts.
+    pub fn id(&self) -> Id {
+        self.provenance.record_id(&format!("device.{}", self.kind))
     }
 }
 

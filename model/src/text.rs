@@ -7,9 +7,7 @@ use std::fmt::Write as _;
 /// characters stay as they are.
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        push_escaped(&mut out, character);
-    }
+    push_escaped(&mut out, text);
     out
 }
 
@@ -17,9 +15,7 @@ pub fn escape(text: &str) -> String {
 pub fn escape_bytes(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            push_escaped(&mut out, character);
-        }
+        push_escaped(&mut out, chunk.valid());
         for byte in chunk.invalid() {
             push_byte(&mut out, *byte);
         }
@@ -27,7 +23,22 @@ pub fn escape_bytes(bytes: &[u8]) -> String {
     out
 }
 
-fn push_escaped(out: &mut String, character: char) {
+fn push_escaped(out: &mut String, mut text: &str) {
+    // What stays as it is goes over in one piece, as far as it is ASCII: most text is.
+    let is_plain = |byte: &u8| matches!(byte, 0x20..=0x7e) && *byte != b'\\';
+    while !text.is_empty() {
+        let plain = text.as_bytes().iter().position(|byte| !is_plain(byte)).unwrap_or(text.len());
+        let (piece, rest) = text.split_at(plain);
+        out.push_str(piece);
+        let mut rest = rest.chars();
+        if let Some(character) = rest.next() {
+            push_character(out, character);
+        }
+        text = rest.as_str();
+    }
+}
+
+fn push_character(out: &mut String, character: char) {
     match character {
         '\\' => out.push_str("\\\\"),
         '\n' => out.push_str("\\n"),

@@ -71,6 +71,10 @@ pub enum Kind {
     Call,
     /// An attachment.
     Attachment,
+    /// A visit.
+    Visit,
+    /// A location.
+    Location,
     /// A sighting.
     Sighting,
     /// A secret.
@@ -81,6 +85,8 @@ pub enum Kind {
     Ledger,
     /// The end of an exhibit.
     End,
+    /// A fact of a device.
+    Device,
 }
 
 impl Body {
@@ -99,6 +105,9 @@ impl Body {
             Body::Record(Record::ContactPoint(_)) => Kind::ContactPoint,
             Body::Record(Record::Call(_)) => Kind::Call,
             Body::Record(Record::Attachment(_)) => Kind::Attachment,
+            Body::Record(Record::Device(_)) => Kind::Device,
+            Body::Record(Record::Visit(_)) => Kind::Visit,
+            Body::Record(Record::Location(_)) => Kind::Location,
             Body::Sighting(_) => Kind::Sighting,
             Body::Secret(_) => Kind::Secret,
             Body::Problem(_) => Kind::Problem,

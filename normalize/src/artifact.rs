@@ -74,6 +74,8 @@ pub struct Text {
     pub app: String,
     /// `android`, `ios`, `windows`, …
     pub platform: String,
+    /// What it is proven on.
+    pub evidence: Proof,
     /// Why it is read in this way: sources, units, traps.
     pub why: String,
     /// Globs of item paths and file names (`msgstore*.db`, `**/com.whatsapp/databases/*.db`) where this app's database is
@@ -84,14 +86,35 @@ pub struct Text {
     pub variant: Vec<Variant>,
 }
 
+/// What a definition is proven on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Proof {
+    /// Databases of real devices, whose counts and values are known from another tool.
+    Real,
+    /// Documentation and other readers' code only.
+    Documentation,
+}
+
+impl Proof {
+    /// The word in a definition.
+    pub fn name(self) -> &'static str {
+        match self {
+            Proof::Real => "real",
+            Proof::Documentation => "documentation",
+        }
+    }
+}
+
 /// Tables and their columns.
 pub type Tables = BTreeMap<String, Vec<String>>;
 
 /// One generation of the schema.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Variant {
-    /// Tables and columns that must exist.
+    /// Tables and columns that must exist. One name may end in `*`: it stands for every table that begins so and has the columns
+    /// (`Chat_*`), and its queries are run for each of them, with the pattern in their SQL replaced by the table's name.
     pub require: Tables,
     /// Tables and columns that queries use if they exist.
     #[serde(default)]
@@ -101,10 +124,11 @@ pub struct Variant {
 }
 
 /// One query: rows of one table become records of one kind.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Query {
-    /// Kind of record: `message`, `thread`, `account`, `participant`, `contact`, `contact_point`, `call`, `attachment`.
+    /// Kind of record: `message`, `thread`, `account`, `participant`, `contact`, `contact_point`, `call`, `attachment`,
+    /// `visit`, `location`.
     pub record: String,
     /// The table whose rows become records; the SQL gives each of its rows once and names it by its own name.
     pub row_table: String,
@@ -120,7 +144,7 @@ pub struct Query {
 }
 
 /// Rows of the row table that give no record.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Skip {
     /// SQL condition over the columns of the row table, named by table.
@@ -166,17 +190,18 @@ impl Set {
         Digest::of(&all)
     }
 
-    /// One line for each definition: name, app, platform, kinds of records, digest.
+    /// One line for each definition: name, app, platform, kinds of records, generations of the schema, what it is proven on, the folder
+    /// of its fixtures (for those that come with Haul), digest.
     pub fn list(&self) -> Vec<String> {
         let line = |artifact: &Artifact| {
-            let Text { app, platform, variant, .. } = &artifact.text;
-            let mut kinds: Vec<&str> = Vec::new();
-            for query in variant.iter().flat_map(|variant| &variant.query) {
-                if !kinds.contains(&query.record.as_str()) {
-                    kinds.push(&query.record);
-                }
-            }
-            format!("{} · {app} · {platform} · {} · sha256 {}", artifact.name, kinds.join(", "), artifact.sha256)
+            let Text { app, platform, variant, evidence, .. } = &artifact.text;
+            let generations =
+                if variant.len() == 1 { "1 generation".to_owned() } else { format!("{} generations", variant.len()) };
+            let own =
+                EMBEDDED.iter().any(|(name, text)| *name == artifact.name && Digest::of(text.as_bytes()) == artifact.sha256);
+            let fixture = if own { format!(" · tests/fixtures/{}", artifact.name) } else { String::new() };
+            let (name, kinds, evidence) = (&artifact.name, artifact.kinds().join(", "), evidence.name());
+            format!("{name} · {app} · {platform} · {kinds} · {generations} · {evidence}{fixture} · sha256 {}", artifact.sha256)
         };
         self.artifacts.iter().map(line).collect()
     }
@@ -220,6 +245,17 @@ fn globs(patterns: &[String]) -> Result<GlobSet, globset::Error> {
 }
 
 impl Artifact {
+    /// Kinds of the records that it gives, each once, in the order of its queries.
+    pub fn kinds(&self) -> Vec<&str> {
+        let mut kinds: Vec<&str> = Vec::new();
+        for query in self.text.variant.iter().flat_map(|variant| &variant.query) {
+            if !kinds.contains(&query.record.as_str()) {
+                kinds.push(&query.record);
+            }
+        }
+        kinds
+    }
+
     /// Whether this app's database is expected at that path.
     pub fn expects(&self, path: &str) -> bool {
         self.expected.is_match(path)
@@ -233,6 +269,7 @@ mod tests {
     const TEXT: &str = r#"
 app = "App"
 platform = "android"
+evidence = "documentation"
 why = "because"
 expected = ["chats*.db"]
 [[variant]]

@@ -7,6 +7,8 @@ pub mod base64;
 pub mod bplist;
 pub mod extra;
 pub mod gzip;
+pub mod imessage;
+mod md5_hex;
 pub mod phone;
 pub mod protobuf;
 pub mod time;
@@ -29,6 +31,8 @@ pub fn register(connection: &Connection, region: Option<&str>) -> rusqlite::Resu
     bplist::register(connection)?;
     extra::register(connection)?;
     gzip::register(connection)?;
+    imessage::register(connection)?;
+    md5_hex::register(connection)?;
     protobuf::register(connection)?;
     time::register(connection)?;
     typedstream::register(connection)?;

@@ -1,8 +1,10 @@
 //! What is not SQLite, or more than a definition can say: one file a format.
 
+mod device;
 mod json_stream;
 mod lines;
 mod telegram_export;
+mod ufdr;
 mod vcard;
 mod whatsapp_text;
 
@@ -59,11 +61,19 @@ pub trait Parser: Sync {
     fn name(&self) -> &'static str;
     /// Its version: changes whenever the same evidence would give other records.
     fn version(&self) -> u32;
-    /// Whether the content is its format: by content first (`head`), by name second.
+    /// Whether the content is its format: by content first (`head`), by name second. The folder may be empty still.
     fn identify(&self, input: &Input<'_>) -> bool;
     /// Reads the content. What goes wrong becomes problems; the outcome says how far it came.
     fn parse(&self, input: &Input<'_>, emit: &mut Emit<'_>) -> Outcome;
 }
 
 /// Every parser, the most particular first.
-pub const PARSERS: &[&dyn Parser] = &[&telegram_export::TelegramExport, &vcard::Vcard, &whatsapp_text::WhatsappText];
+pub const PARSERS: &[&dyn Parser] = &[
+    &telegram_export::TelegramExport,
+    &ufdr::Ufdr,
+    &vcard::Vcard,
+    &whatsapp_text::WhatsappText,
+    &device::IosDevice,
+    &device::AndroidProperties,
+    &device::AndroidSettings,
+];

@@ -2,8 +2,16 @@
 //!
 //! Ingest writes it and normalize reads it, on one machine through a folder and in a fleet through a shared folder or S3, all by
 //! `object_store`. What lies under a digest is never changed; writing it twice is writing it once.
+//!
+//! Where both are threads of one process, small contents stay in memory ([`Stage::with_memory`]): after a crash they are read from the
+//! evidence again.
+
+mod memory;
 
 use crate::Error;
+use bytes::Bytes;
+use memory::Memory;
+pub use memory::SMALL_BYTES;
 use model::{Digest, Id};
 use object_store::path::Path as Key;
 use object_store::{GetResultPayload, MultipartUpload, ObjectStore, ObjectStoreExt};
@@ -22,6 +30,7 @@ pub struct Stage {
     store: Arc<dyn ObjectStore>,
     /// Only network stores need a runtime; a local one runs in the calling thread, which saves two thread switches an object.
     runtime: Option<Arc<tokio::runtime::Runtime>>,
+    memory: Option<Arc<Memory>>,
 }
 
 impl Stage {
@@ -35,7 +44,7 @@ impl Stage {
         let folder = url.strip_prefix("file://").unwrap_or(url);
         std::fs::create_dir_all(folder).map_err(|error| Error::Stage(format!("{folder}: {error}")))?;
         let store = object_store::local::LocalFileSystem::new_with_prefix(folder).map_err(failed)?;
-        Ok(Stage { store: Arc::new(store), runtime: None })
+        Ok(Stage { store: Arc::new(store), runtime: None, memory: None })
     }
 
     fn open_remote(url: &str, options: &BTreeMap<String, String>) -> Result<Stage, Error> {
@@ -48,13 +57,33 @@ impl Stage {
         let store = object_store::prefix::PrefixStore::new(store, prefix);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.map_err(|error| Error::Stage(error.to_string()))?;
-        Ok(Stage { store: Arc::new(store), runtime: Some(Arc::new(runtime)) })
+        Ok(Stage { store: Arc::new(store), runtime: Some(Arc::new(runtime)), memory: None })
+    }
+
+    /// The same stage, with up to `cap_bytes` of small contents in memory. Only for a process that both writes and reads it, and
+    /// calls [`Stage::release`] once for each content put.
+    #[must_use]
+    pub fn with_memory(self, cap_bytes: usize) -> Stage {
+        Stage { memory: Some(Arc::new(Memory::new(cap_bytes))), ..self }
+    }
+
+    /// Says that a content that was put is not wanted any more, by one of those who wanted it.
+    pub fn release(&self, digest: Digest) {
+        if let Some(memory) = &self.memory {
+            memory.release(digest);
+        }
+    }
+
+    fn held(&self, digest: Digest) -> Option<Bytes> {
+        self.memory.as_ref().and_then(|memory| memory.get(digest))
     }
 
     /// Stages content that is in memory.
     pub fn put(&self, digest: Digest, bytes: &[u8]) -> Result<(), Error> {
-        let payload = object_store::PutPayload::from(bytes.to_vec());
-        self.wait(self.store.put(&key(digest), payload)).map_err(failed)?;
+        if !self.memory.as_ref().is_some_and(|memory| memory.put(digest, bytes)) {
+            let payload = object_store::PutPayload::from(bytes.to_vec());
+            self.wait(self.store.put(&key(digest), payload)).map_err(failed)?;
+        }
         crate::crash::point("stage.written");
         Ok(())
     }
@@ -67,9 +96,21 @@ impl Stage {
         Ok(Upload { stage: self.clone(), incoming, parts, buffer: Vec::new() })
     }
 
+    /// Reads content that is known to be small.
+    pub fn read(&self, digest: Digest) -> Result<Bytes, Error> {
+        match self.held(digest) {
+            Some(content) => Ok(content),
+            None => self.wait(async { self.store.get(&key(digest)).await?.bytes().await }).map_err(failed),
+        }
+    }
+
     /// Copies content into a scratch file; how many bytes.
     pub fn fetch(&self, digest: Digest, to: &Path) -> Result<u64, Error> {
         let scratch = |error: std::io::Error| Error::Stage(format!("scratch file: {error}"));
+        if let Some(content) = self.held(digest) {
+            std::fs::write(to, &content).map_err(scratch)?;
+            return Ok(content.len() as u64);
+        }
         let result = self.wait(self.store.get(&key(digest))).map_err(failed)?;
         let expected = result.meta.size;
         let mut out = File::create(to).map_err(scratch)?;
@@ -86,6 +127,9 @@ impl Stage {
 
     /// Whether content is staged.
     pub fn contains(&self, digest: Digest) -> Result<bool, Error> {
+        if self.held(digest).is_some() {
+            return Ok(true);
+        }
         match self.wait(self.store.head(&key(digest))) {
             Ok(_) => Ok(true),
             Err(object_store::Error::NotFound { .. }) => Ok(false),
@@ -102,7 +146,7 @@ impl Stage {
 }
 
 async fn copy(
-    mut stream: futures::stream::BoxStream<'static, object_store::Result<bytes::Bytes>>,
+    mut stream: futures::stream::BoxStream<'static, object_store::Result<Bytes>>,
     out: &mut File,
 ) -> Result<u64, Error> {
     use futures::TryStreamExt;
@@ -184,6 +228,25 @@ mod tests {
         stage.put(Digest::of(b"x"), b"x").unwrap();
         assert!(stage.contains(Digest::of(b"x")).unwrap());
         assert!(stage.fetch(Digest::of(b"y"), &copy).is_err());
+    }
+
+    #[test]
+    fn small_contents_stay_in_memory_and_read_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let stage = Stage::open(folder.path().join("stage").to_str().unwrap(), &BTreeMap::new()).unwrap();
+        let digest = Digest::of(b"small");
+        let copy = folder.path().join("copy");
+        for stage in [stage.clone(), stage.with_memory(100)] {
+            assert!(stage.read(Digest::of(b"nothing")).is_err());
+            stage.put(digest, b"small").unwrap();
+            assert!(stage.contains(digest).unwrap());
+            assert_eq!(stage.read(digest).unwrap().as_ref(), b"small");
+            assert_eq!((stage.fetch(digest, &copy).unwrap(), std::fs::read(&copy).unwrap()), (5, b"small".to_vec()));
+            std::fs::remove_dir_all(folder.path().join("stage/sha256")).unwrap_or_else(|_| assert!(stage.memory.is_some()));
+            assert_eq!(stage.contains(digest).unwrap(), stage.memory.is_some());
+            stage.release(digest);
+            assert!(!stage.contains(digest).unwrap());
+        }
     }
 
     #[test]

@@ -11,6 +11,13 @@ pub fn origin(fingerprint: Option<&str>, case_label: &str, number: &str) -> Stri
     format!("haul/{unit}/{}/{}", escape(case_label), escape(number))
 }
 
+/// The name of a merged bundle's tree: who joined it, of how many parts and which (SHA-256 over their sorted ids). Five components,
+/// so that it is never the name of an exhibit's tree.
+pub fn merged_origin(fingerprint: Option<&str>, parts: usize, of: Digest) -> String {
+    let unit = fingerprint.map_or_else(|| "unsigned".to_owned(), escape);
+    format!("haul/{unit}/merged/{parts}/{of}")
+}
+
 /// Percent-encodes all but letters, digits, `-`, `.`, `_`, `~` and `:`: two names never become one.
 fn escape(text: &str) -> String {
     let mut out = String::new();

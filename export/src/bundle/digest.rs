@@ -76,6 +76,7 @@ pub struct RowDigests {
 }
 
 /// Digests rows; keeps its buffers from row to row.
+#[derive(Clone)]
 pub struct RowHasher {
     salter: Salter,
     /// 0x00 and `["table",{…}]`.
@@ -99,6 +100,13 @@ impl RowHasher {
     ///
     /// The row counts as having one more member, `table`, with the table's name: a row moved to another table is another row.
     pub fn row(&mut self, table: &Table, values: &[Value]) -> RowDigests {
+        let leaf = self.leaf(table, values);
+        self.content.extend_from_slice(b"}]");
+        RowDigests { leaf, content: sha256(&self.content) }
+    }
+
+    /// The leaf of a row alone; leaves its unsalted form, but for the closing brackets, in `content`.
+    pub fn leaf(&mut self, table: &Table, values: &[Value]) -> [u8; 32] {
         self.fields.clear();
         self.content.clear();
         self.content.push(0);
@@ -135,8 +143,7 @@ impl RowHasher {
         write_string(table.name, &mut self.content);
         self.digest_field(b"[\"table\",", begin);
         self.content.truncate(begin);
-        self.content.extend_from_slice(b"}]");
-        RowDigests { leaf: self.leaf(), content: sha256(&self.content) }
+        self.sorted_fields()
     }
 
     /// Digests the field whose value's JSON stands in `content` from `begin`, salted for `salted`.
@@ -151,7 +158,7 @@ impl RowHasher {
         self.fields.push(sha256(&self.field));
     }
 
-    fn leaf(&mut self) -> [u8; 32] {
+    fn sorted_fields(&mut self) -> [u8; 32] {
         self.fields.sort_unstable();
         self.leaf.clear();
         self.leaf.push(0);

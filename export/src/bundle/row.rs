@@ -4,7 +4,9 @@ use crate::Error;
 use crate::bundle::schema::{Table, table};
 use crate::bundle::value::Value;
 use model::item::{FileTime, FileTimes};
-use model::record::{self, Account, Attachment, Call, Contact, ContactPoint, Message, Participant, Thread};
+use model::record::{
+    self, Account, Attachment, Call, Contact, ContactPoint, DeviceFact, Location, Message, Participant, Thread, Visit,
+};
 use model::{Body, Definition, Directory, Exhibit, ExhibitEnd, Id, Item, Kind, LedgerRow, Locator, Problem, Provenance};
 use model::{RawTime, Record, Stamp, TimeUnit};
 
@@ -212,6 +214,9 @@ fn record_row(record: Record, values: &mut Vec<Value>, known: &mut dyn Known) ->
         Record::ContactPoint(point) => contact_point_row(point, values, known),
         Record::Call(call) => call_row(*call, values, known),
         Record::Attachment(attachment) => attachment_row(attachment, values, known),
+        Record::Device(fact) => device_row(fact, values, known),
+        Record::Visit(visit) => visit_row(*visit, values, known),
+        Record::Location(location) => location_row(*location, values, known),
     }
 }
 
@@ -309,6 +314,14 @@ fn call_row(call: Call, values: &mut Vec<Value>, known: &mut dyn Known) -> Resul
     row.provenance(provenance, known)
 }
 
+fn device_row(fact: DeviceFact, values: &mut Vec<Value>, known: &mut dyn Known) -> Result<(), Error> {
+    let (id, provenance) = (fact.id(), fact.provenance);
+    let mut row = Row::new("device", values);
+    row.put("id", id).put("exhibit_id", provenance.exhibit).put("item_id", provenance.item);
+    row.put("kind", fact.kind).put("value", fact.value).put("raw", fact.raw).put("label", fact.label);
+    row.provenance(provenance, known)
+}
+
 fn attachment_row(attachment: Attachment, values: &mut Vec<Value>, known: &mut dyn Known) -> Result<(), Error> {
     let provenance = attachment.provenance;
     let id = provenance.record_id("attachment");
@@ -320,6 +333,28 @@ fn attachment_row(attachment: Attachment, values: &mut Vec<Value>, known: &mut d
     row.put("item_id", provenance.item).put("file_item_id", file).put("path", attachment.path);
     row.put("media_type", attachment.media_type).put("sha256", attachment.sha256).put("size_bytes", attachment.size_bytes);
     row.put("name", attachment.name).put("url", attachment.url);
+    row.provenance(provenance, known)
+}
+
+fn visit_row(visit: Visit, values: &mut Vec<Value>, known: &mut dyn Known) -> Result<(), Error> {
+    let provenance = visit.provenance;
+    let mut row = Row::new("visit", values);
+    row.put("id", provenance.record_id("visit")).put("exhibit_id", provenance.exhibit).put("item_id", provenance.item);
+    row.put("app", visit.app).put("url", visit.url).put("title", visit.title);
+    row.stamp(visit.visited, ["visit_time", "visit_time_raw", "visit_time_unit"]);
+    row.put("transition", visit.transition).put("typed", visit.typed).put("referrer", visit.referrer);
+    row.put("extra", visit.extra);
+    row.provenance(provenance, known)
+}
+
+fn location_row(location: Location, values: &mut Vec<Value>, known: &mut dyn Known) -> Result<(), Error> {
+    let provenance = location.provenance;
+    let mut row = Row::new("location", values);
+    row.put("id", provenance.record_id("location")).put("exhibit_id", provenance.exhibit).put("item_id", provenance.item);
+    row.put("app", location.app).put("latitude", location.latitude).put("longitude", location.longitude);
+    row.put("accuracy_m", location.accuracy_m);
+    row.stamp(location.located, ["located_time", "located_time_raw", "located_time_unit"]);
+    row.put("source", location.source).put("label", location.label).put("extra", location.extra);
     row.provenance(provenance, known)
 }
 

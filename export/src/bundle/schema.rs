@@ -12,6 +12,8 @@ pub const PAGE_SIZE: i32 = 4096;
 pub const UNSEALED: [&str; 2] = ["seal", "seal_tile"];
 
 const SQL: &str = include_str!("schema.sql");
+/// What a merged bundle has besides.
+const MERGED_SQL: &str = include_str!("merged.sql");
 
 /// The declared type of a column.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,7 +81,18 @@ pub fn tables() -> &'static [Table] {
     TABLES.get_or_init(|| SQL.split_terminator(";\n").map(read).collect())
 }
 
-/// The table of that name.
+/// Every table of a merged bundle in the order of their names: those of a bundle, and where its parts come from.
+pub fn merged_tables() -> &'static [Table] {
+    static TABLES: OnceLock<Vec<Table>> = OnceLock::new();
+    TABLES.get_or_init(|| {
+        let statements = SQL.split_terminator(";\n").chain(MERGED_SQL.split_terminator(";\n"));
+        let mut tables: Vec<Table> = statements.map(read).collect();
+        tables.sort_by_key(|table| table.name);
+        tables
+    })
+}
+
+/// The table of that name in a bundle that is not merged.
 pub fn table(name: &str) -> Option<&'static Table> {
     tables().iter().find(|table| table.name == name)
 }
@@ -128,6 +141,11 @@ mod tests {
         ("contact_point", "contact_id, kind, value, raw"),
         ("call", "id, exhibit_id, item_id, app, remote, outgoing, start_time, duration_s, outcome, state, row_table, row_id"),
         ("attachment", "id, message_id, item_id, path, media_type, sha256"),
+        ("visit", "id, exhibit_id, item_id, app, url, title, visit_time, transition, typed, referrer, state, row_table, row_id"),
+        (
+            "location",
+            "id, exhibit_id, item_id, app, latitude, longitude, accuracy_m, located_time, source, label, state, row_table",
+        ),
         ("observable", "id, kind, value, chain, validity"),
         ("sighting", "id, observable_id, exhibit_id, item_id, record_id, byte_offset, context"),
         ("problem", "id, exhibit_id, item_id, stage, code, detail"),
@@ -150,7 +168,9 @@ mod tests {
         let names: Vec<_> = tables().iter().map(|table| table.name).collect();
         assert!(names.is_sorted(), "{names:?}");
         assert!(tables().iter().all(|table| table.create.contains(") STRICT")));
+        assert!(merged_tables().is_sorted_by_key(|table| table.name));
+        assert_eq!(merged_tables().len(), tables().len() + 2);
         // A row's own member "table" must not meet a column.
-        assert!(tables().iter().all(|entry| entry.column("table").is_none()));
+        assert!(merged_tables().iter().all(|entry| entry.column("table").is_none()));
     }
 }

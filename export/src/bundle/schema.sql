@@ -120,6 +120,23 @@ CREATE TABLE definition (
   name TEXT NOT NULL,
   sha256 TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE device (
+  id BLOB PRIMARY KEY NOT NULL,
+  exhibit_id BLOB NOT NULL,
+  item_id BLOB NOT NULL,
+  kind TEXT NOT NULL,
+  value TEXT,
+  raw TEXT NOT NULL,
+  label TEXT,
+  state TEXT NOT NULL,
+  row_table TEXT,
+  row_id INTEGER,
+  pointer TEXT,
+  line INTEGER,
+  byte_offset INTEGER,
+  byte_length INTEGER,
+  definition_id BLOB
+) STRICT, WITHOUT ROWID;
 CREATE TABLE directory (
   id BLOB PRIMARY KEY NOT NULL,
   exhibit_id BLOB NOT NULL,
@@ -193,6 +210,29 @@ CREATE TABLE ledger (
   rejected INTEGER NOT NULL,
   reason TEXT,
   conflicts INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE location (
+  id BLOB PRIMARY KEY NOT NULL,
+  exhibit_id BLOB NOT NULL,
+  item_id BLOB NOT NULL,
+  app TEXT NOT NULL,
+  latitude TEXT,
+  longitude TEXT,
+  accuracy_m TEXT,
+  located_time INTEGER,
+  located_time_raw ANY,
+  located_time_unit TEXT,
+  source TEXT,
+  label TEXT,
+  extra TEXT,
+  state TEXT NOT NULL,
+  row_table TEXT,
+  row_id INTEGER,
+  pointer TEXT,
+  line INTEGER,
+  byte_offset INTEGER,
+  byte_length INTEGER,
+  definition_id BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE message (
   id BLOB PRIMARY KEY NOT NULL,
@@ -324,6 +364,29 @@ CREATE TABLE thread (
   created_time_raw ANY,
   created_time_unit TEXT,
   implied INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  row_table TEXT,
+  row_id INTEGER,
+  pointer TEXT,
+  line INTEGER,
+  byte_offset INTEGER,
+  byte_length INTEGER,
+  definition_id BLOB
+) STRICT, WITHOUT ROWID;
+CREATE TABLE visit (
+  id BLOB PRIMARY KEY NOT NULL,
+  exhibit_id BLOB NOT NULL,
+  item_id BLOB NOT NULL,
+  app TEXT NOT NULL,
+  url TEXT,
+  title TEXT,
+  visit_time INTEGER,
+  visit_time_raw ANY,
+  visit_time_unit TEXT,
+  transition TEXT,
+  typed INTEGER,
+  referrer TEXT,
+  extra TEXT,
   state TEXT NOT NULL,
   row_table TEXT,
   row_id INTEGER,

@@ -1,5 +1,6 @@
 //! One value of a row, and its JSON form: RFC 8785 on the narrow subset that DESIGN §6 names.
 
+use crate::bundle::schema::Type;
 use model::{Digest, Id};
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 
@@ -37,6 +38,20 @@ impl ToSql for Value {
 }
 
 impl Value {
+    /// A value as read, and whether the column may hold it: a file made by other means than SQL can hold anything.
+    pub fn read(found: ValueRef<'_>, kind: Type) -> (Value, bool) {
+        match found {
+            ValueRef::Null => (Value::Null, true),
+            ValueRef::Integer(value) => (Value::Integer(value), matches!(kind, Type::Integer | Type::Any)),
+            ValueRef::Text(text) => match std::str::from_utf8(text) {
+                Ok(text) => (Value::Text(text.to_owned()), matches!(kind, Type::Text | Type::Any)),
+                Err(_) => (Value::Blob(text.to_vec()), false),
+            },
+            ValueRef::Blob(bytes) => (Value::Blob(bytes.to_vec()), kind == Type::Blob),
+            ValueRef::Real(_) => (Value::Null, false),
+        }
+    }
+
     /// Appends the JSON form; nothing for [`Value::Null`], which has none.
     pub fn write_json(&self, out: &mut Vec<u8>) {
         match self {

@@ -99,11 +99,12 @@ struct Seen {
 
 /// Lists the places of sightings or secrets, item by item and thing by thing.
 fn list(work: &Work<'_>, kind: Kind) -> Result<(), Error> {
-    work.each(kind, |seq, id, body| {
+    let mut listed = Listed::new();
+    work.each_as_it_came(kind, |seq, id, body| {
         let seen = match body {
             Body::Sighting(sighting) => {
                 let what = sighting.observable.id();
-                observable(work, what, &sighting.observable)?;
+                observable(work, what, &sighting.observable, &mut listed)?;
                 let (finder, record, field, row) = (sighting.finder, sighting.record, sighting.field, sighting.row);
                 let (field_offset, byte_offset) = (sighting.field_offset, sighting.byte_offset);
                 Seen { item: sighting.item, what, finder, record, field, field_offset, byte_offset, row }
@@ -123,8 +124,10 @@ fn list(work: &Work<'_>, kind: Kind) -> Result<(), Error> {
 fn place(work: &Work<'_>, kind: Kind, seq: i64, id: Id, mut seen: Seen) -> Result<(), Error> {
     let mut range = None;
     if let Some(record) = seen.record {
-        match work.provenance(record)? {
-            Some(provenance) => range = provenance.locator.range(),
+        match work.record(record)? {
+            // A row says more than a range.
+            Some(_) if seen.row.is_some() => {}
+            Some(seq) => range = work.range(seq, record)?,
             None => {
                 let detail = format!("{} {id} names record {record}, which is not there", super::source::table_of(kind));
                 work.problem(Some(seen.item), Code::Missing, detail)?;
@@ -157,12 +160,26 @@ fn place(work: &Work<'_>, kind: Kind, seq: i64, id: Id, mut seen: Seen) -> Resul
     insert().map(drop).map_err(|source| work.error(source))
 }
 
+/// Observables that were listed a short while ago, and with what validity.
+type Listed = HashMap<Id, u8>;
+
+/// How many of them are remembered.
+const LISTED: usize = 1 << 15;
+
 /// Lists an observable once, with the strongest validity that was seen of it.
-fn observable(work: &Work<'_>, id: Id, observable: &model::Observable) -> Result<(), Error> {
+fn observable(work: &Work<'_>, id: Id, observable: &model::Observable, listed: &mut Listed) -> Result<(), Error> {
+    let strength = observable.validity as u8;
+    if listed.get(&id).is_some_and(|known| *known <= strength) {
+        return Ok(());
+    }
+    if listed.len() >= LISTED {
+        listed.clear();
+    }
+    listed.insert(id, strength);
     let sql = "INSERT INTO main.observable VALUES (?1, ?2, ?3, ?4, ?5)
                ON CONFLICT DO UPDATE SET validity = excluded.validity WHERE excluded.validity < validity";
-    let model::Observable { kind, value, chain, validity } = observable;
-    let insert = || work.connection.prepare_cached(sql)?.execute(params![id.bytes(), kind.name(), value, chain, *validity as u8]);
+    let model::Observable { kind, value, chain, .. } = observable;
+    let insert = || work.connection.prepare_cached(sql)?.execute(params![id.bytes(), kind.name(), value, chain, strength]);
     insert().map(drop).map_err(|source| work.error(source))
 }
 

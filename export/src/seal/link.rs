@@ -33,10 +33,15 @@ pub fn link_all(work: &Work<'_>) -> Result<(), Error> {
         }
         _ => Ok(()),
     })?;
+    // Most attachments come from a few items.
+    let mut parent = (Id::default(), String::new());
     work.each(Kind::Attachment, |_, id, body| match body {
         Body::Record(Record::Attachment(attachment)) => {
-            let parent = work.item_path(attachment.provenance.item)?;
-            link(work, id, &parent, &attachment).map_err(|source| work.error(source))
+            let item = attachment.provenance.item;
+            if parent.0 != item {
+                parent = (item, work.item_path(item)?);
+            }
+            link(work, id, &parent.1, &attachment).map_err(|source| work.error(source))
         }
         _ => Ok(()),
     })

@@ -7,7 +7,8 @@ use super::{fold, link};
 use crate::Error;
 use crate::bundle::schema;
 use crate::sink::Sink;
-use model::{Body, Code, Digest, Id, Kind, Problem, Provenance, Record, Stage};
+use model::{Body, Code, Digest, Id, Kind, Problem, Record, Stage};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
 use std::fs;
@@ -61,6 +62,8 @@ impl Scratch {
         connection.execute("ATTACH ?1 AS store", [self.store.to_string_lossy()])?;
         connection.pragma_update(Some("store"), "cache_size", -16_384)?;
         connection.set_prepared_statement_cache_capacity(32);
+        // Plans that do not depend on bound values: otherwise a statement is prepared anew for each.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         Ok(connection)
     }
 
@@ -144,8 +147,18 @@ impl Work<'_> {
     }
 
     /// Calls `take` with every entry of a kind in the order of ids, decoded.
-    pub(super) fn each(&self, kind: Kind, mut take: impl FnMut(i64, Id, Body) -> Result<(), Error>) -> Result<(), Error> {
-        let sql = "SELECT seq, id, body FROM store.entry WHERE exhibit = ?1 AND kind = ?2 ORDER BY id";
+    pub(super) fn each(&self, kind: Kind, take: impl FnMut(i64, Id, Body) -> Result<(), Error>) -> Result<(), Error> {
+        self.each_of("SELECT seq, id, body FROM store.entry WHERE exhibit = ?1 AND kind = ?2 ORDER BY id", kind, take)
+    }
+
+    /// The same in the order of their arrival, for callers that do not depend on it: the store is read from end to end, and what
+    /// was sent together comes together.
+    pub(super) fn each_as_it_came(&self, kind: Kind, take: impl FnMut(i64, Id, Body) -> Result<(), Error>) -> Result<(), Error> {
+        let sql = "SELECT seq, id, body FROM store.entry NOT INDEXED WHERE exhibit = ?1 AND kind = ?2 ORDER BY seq";
+        self.each_of(sql, kind, take)
+    }
+
+    fn each_of(&self, sql: &str, kind: Kind, mut take: impl FnMut(i64, Id, Body) -> Result<(), Error>) -> Result<(), Error> {
         let mut statement = self.connection.prepare(sql).map_err(|source| self.error(source))?;
         let mut rows = statement.query(params![self.scratch.exhibit, kind as u8]).map_err(|source| self.error(source))?;
         while let Some(row) = rows.next().map_err(|source| self.error(source))? {
@@ -163,22 +176,31 @@ impl Work<'_> {
         any.map_err(|source| self.error(source))
     }
 
-    /// The provenance of a record of the exhibit, whatever its kind.
-    pub(super) fn provenance(&self, id: Id) -> Result<Option<Provenance>, Error> {
-        let sql = "SELECT body FROM store.entry WHERE exhibit = ?1 AND kind = ?2 AND id = ?3";
+    /// Whether the exhibit holds a record, whatever its kind: where its body lies in the store.
+    pub(super) fn record(&self, id: Id) -> Result<Option<i64>, Error> {
+        // The index knows it: no body is read.
+        let sql = "SELECT seq FROM store.entry WHERE exhibit = ?1 AND kind = ?2 AND id = ?3";
         for (_, kind) in RECORDS {
             let read = || {
                 let mut statement = self.connection.prepare_cached(sql)?;
-                let parameters = params![self.scratch.exhibit, kind as u8, id.bytes()];
-                statement.query_row(parameters, |row| row.get::<_, Vec<u8>>(0)).optional()
+                statement.query_row(params![self.scratch.exhibit, kind as u8, id.bytes()], |row| row.get(0)).optional()
             };
-            if let Some(body) = read().map_err(|source| self.error(source))?
-                && let Body::Record(record) = decode(id, &body)?
-            {
-                return Ok(Some(record.provenance().clone()));
+            let found = read().map_err(|source| self.error(source))?;
+            if found.is_some() {
+                return Ok(found);
             }
         }
         Ok(None)
+    }
+
+    /// First byte of a record and the byte after its last, where its locator has them.
+    pub(super) fn range(&self, seq: i64, id: Id) -> Result<Option<(u64, u64)>, Error> {
+        let read = || {
+            let mut statement = self.connection.prepare_cached("SELECT body FROM store.entry WHERE seq = ?1")?;
+            statement.query_row([seq], |row| row.get::<_, Vec<u8>>(0))
+        };
+        let body = decode(id, &read().map_err(|source| self.error(source))?)?;
+        Ok(if let Body::Record(record) = body { record.provenance().locator.range() } else { None })
     }
 
     /// The path of an item of the exhibit; empty if there is no such item.

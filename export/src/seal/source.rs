@@ -1,6 +1,7 @@
 //! Where the rows of a bundle come from: ranges of ids in the working store and in the scratch beside it.
 
 use super::scratch::Scratch;
+use super::write::Gather;
 use crate::Error;
 use crate::bundle::row::{self, Known, Row};
 use crate::bundle::schema::Table;
@@ -60,7 +61,7 @@ pub fn table_of(kind: Kind) -> &'static str {
 }
 
 /// Tables of records, those that most sightings name first.
-pub const RECORDS: [(&str, Kind); 8] = [
+pub const RECORDS: [(&str, Kind); 11] = [
     ("message", Kind::Message),
     ("contact_point", Kind::ContactPoint),
     ("contact", Kind::Contact),
@@ -69,11 +70,14 @@ pub const RECORDS: [(&str, Kind); 8] = [
     ("call", Kind::Call),
     ("attachment", Kind::Attachment),
     ("participant", Kind::Participant),
+    ("device", Kind::Device),
+    ("visit", Kind::Visit),
+    ("location", Kind::Location),
 ];
 
 /// The names of [`RECORDS`].
-pub const fn record_tables() -> [&'static str; 8] {
-    let mut names = [""; 8];
+pub const fn record_tables() -> [&'static str; 11] {
+    let mut names = [""; 11];
     let mut place = 0;
     while place < names.len() {
         names[place] = RECORDS[place].0;
@@ -110,34 +114,12 @@ impl Reader {
             connection.pragma_update(None, "cache_size", -8192)?;
             connection.execute("ATTACH ?1 AS scratch", [scratch.path().to_string_lossy()])?;
             connection.set_prepared_statement_cache_capacity(32);
+            // One transaction for all that is read: each of its own would look for journals again.
+            connection.execute_batch("BEGIN")?;
             Ok(connection)
         };
         let connection = open().map_err(|source| Error::Store { path: path.clone(), source })?;
         Ok(Reader { connection, path, exhibit: scratch.exhibit(), known: HashMap::new() })
-    }
-
-    /// Appends the values of every row of a job, in the order of their keys.
-    pub fn rows(&mut self, job: &Job, values: &mut Vec<Value>) -> Result<(), Error> {
-        let (first, end) = &job.range;
-        match &job.source {
-            Source::Rows(rows) => values.extend_from_slice(rows),
-            Source::Entries(kind) => {
-                let sql = "SELECT id, body FROM entry WHERE exhibit = ?1 AND kind = ?2 AND id >= ?3 AND id < ?4 ORDER BY id";
-                for (id, body) in self.bodies(sql, *kind, first, end)? {
-                    row::push(decode(id, &body)?, values, self)?;
-                }
-            }
-            Source::Problems => {
-                let sql = "SELECT id, body FROM entry WHERE exhibit = ?1 AND kind = ?2 AND id >= ?3 AND id < ?4
-                           UNION ALL SELECT id, body FROM scratch.problem WHERE id >= ?3 AND id < ?4 ORDER BY id";
-                for (id, body) in self.bodies(sql, Kind::Problem, first, end)? {
-                    row::push(decode(id, &body)?, values, self)?;
-                }
-            }
-            Source::Folded(kind) => self.folded(*kind, first, end, values)?,
-            Source::Observables => self.observables(first, end, values).map_err(|source| self.error(source))?,
-        }
-        Ok(())
     }
 
     fn error(&self, source: rusqlite::Error) -> Error {
@@ -200,6 +182,37 @@ impl Reader {
             let mut row = Row::new("observable", values);
             row.put("id", Id(found.get(0)?)).put("kind", kind).put("value", value).put("chain", chain);
             row.put("validity", validity.name());
+        }
+        Ok(())
+    }
+}
+
+impl Gather for Reader {
+    type Job = Job;
+
+    fn table(job: &Job) -> &'static Table {
+        job.table
+    }
+
+    fn rows(&mut self, job: &Job, values: &mut Vec<Value>) -> Result<(), Error> {
+        let (first, end) = &job.range;
+        match &job.source {
+            Source::Rows(rows) => values.extend_from_slice(rows),
+            Source::Entries(kind) => {
+                let sql = "SELECT id, body FROM entry WHERE exhibit = ?1 AND kind = ?2 AND id >= ?3 AND id < ?4 ORDER BY id";
+                for (id, body) in self.bodies(sql, *kind, first, end)? {
+                    row::push(decode(id, &body)?, values, self)?;
+                }
+            }
+            Source::Problems => {
+                let sql = "SELECT id, body FROM entry WHERE exhibit = ?1 AND kind = ?2 AND id >= ?3 AND id < ?4
+                           UNION ALL SELECT id, body FROM scratch.problem WHERE id >= ?3 AND id < ?4 ORDER BY id";
+                for (id, body) in self.bodies(sql, Kind::Problem, first, end)? {
+                    row::push(decode(id, &body)?, values, self)?;
+                }
+            }
+            Source::Folded(kind) => self.folded(*kind, first, end, values)?,
+            Source::Observables => self.observables(first, end, values).map_err(|source| self.error(source))?,
         }
         Ok(())
     }

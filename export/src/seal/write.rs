@@ -1,6 +1,5 @@
 //! Writes rows in order into a new bundle and builds the trees over them.
 
-use super::source::{Job, Reader};
 use crate::Error;
 use crate::bundle::digest::{RowDigests, RowHasher};
 use crate::bundle::schema::{self, Table};
@@ -40,25 +39,54 @@ struct Chunk {
     digests: Vec<RowDigests>,
 }
 
-/// Writes a bundle under a name of its own: rows, tiles, and the row that `sign` makes of the summary. Synced when it returns.
-pub fn write(
-    path: &Path,
-    jobs: &[Job],
-    threads: usize,
-    seed: &[u8; 32],
-    start: impl Fn() -> Result<Reader, Error> + Sync,
+/// Where rows come from; one for each thread.
+pub trait Gather {
+    /// A range of one table.
+    type Job: Sync;
+
+    /// The table of a job.
+    fn table(job: &Self::Job) -> &'static Table;
+
+    /// Appends the values of every row of a job, in the order of their keys.
+    fn rows(&mut self, job: &Self::Job, values: &mut Vec<Value>) -> Result<(), Error>;
+}
+
+/// What is to be written.
+pub struct Plan<'p, J> {
+    /// Where; a file of that name is replaced.
+    pub path: &'p Path,
+    /// Every table of the bundle.
+    pub tables: &'static [Table],
+    /// The rows of all sealed tables, in the order of tables and keys.
+    pub jobs: &'p [J],
+    /// Threads that read and digest.
+    pub threads: usize,
+    /// Seed of the salts.
+    pub seed: &'p [u8; 32],
+}
+
+/// Writes a bundle under a name of its own: rows, tiles, and the row that `sign` makes of the summary. `written` is told of rows as
+/// they are written. Synced when it returns.
+pub fn write<G: Gather>(
+    plan: &Plan<'_, G::Job>,
+    start: impl Fn() -> Result<G, Error> + Sync,
+    written: impl Fn(u64),
     sign: impl FnOnce(&Summary) -> Result<[Value; 3], Error>,
 ) -> Result<Written, Error> {
+    let path = plan.path;
     let error = |source| Error::Store { path: path.to_owned(), source };
     let io = |source| Error::Io { path: path.to_owned(), source };
     match fs::remove_file(path) {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => return Err(io(source)),
         _ => {}
     }
-    let connection = create(path).map_err(error)?;
-    let mut writer = Writer::new(&connection).map_err(error)?;
-    let start = || Ok((start()?, RowHasher::new(seed)));
-    ordered(threads, jobs, start, chunk, |job, chunk| writer.rows(job.table, &chunk).map_err(error))?;
+    let connection = create(path, plan.tables).map_err(error)?;
+    let mut writer = Writer::new(&connection, plan.tables).map_err(error)?;
+    let start = || Ok((start()?, RowHasher::new(plan.seed)));
+    ordered(plan.threads, plan.jobs, start, chunk::<G>, |job, chunk| {
+        written(chunk.digests.len() as u64);
+        writer.rows(G::table(job), &chunk).map_err(error)
+    })?;
     let summary = writer.finish().map_err(error)?;
     let seal = sign(&summary)?;
     insert(&connection, "seal", &seal).map_err(error)?;
@@ -72,17 +100,17 @@ pub fn write(
     Ok(Written { summary, checkpoint })
 }
 
-fn chunk((reader, hasher): &mut (Reader, RowHasher), job: &Job) -> Result<Chunk, Error> {
-    let mut values = Vec::new();
+fn chunk<G: Gather>((reader, hasher): &mut (G, RowHasher), job: &G::Job) -> Result<Chunk, Error> {
+    let (table, mut values) = (G::table(job), Vec::new());
     reader.rows(job, &mut values)?;
-    let digests = values.chunks_exact(job.table.columns.len()).map(|row| hasher.row(job.table, row)).collect();
+    let digests = values.chunks_exact(table.columns.len()).map(|row| hasher.row(table, row)).collect();
     Ok(Chunk { values, digests })
 }
 
 /// A new file with every table and an open transaction. It is a scratch file until it is renamed, so it needs no journal; every
 /// setting that reaches the file's bytes is fixed here.
 #[allow(clippy::disallowed_methods, reason = "a new bundle is our own, not evidence")]
-fn create(path: &Path) -> rusqlite::Result<Connection> {
+fn create(path: &Path, tables: &[Table]) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.pragma_update(None, "page_size", schema::PAGE_SIZE)?;
     connection.pragma_update(None, "encoding", "UTF-8")?;
@@ -96,7 +124,7 @@ fn create(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "application_id", schema::APPLICATION_ID)?;
     connection.pragma_update(None, "user_version", schema::FORMAT_VERSION)?;
     connection.execute_batch("BEGIN")?;
-    for table in schema::tables() {
+    for table in tables {
         connection.execute_batch(table.create)?;
     }
     Ok(connection)
@@ -126,9 +154,9 @@ struct Writer<'c> {
 }
 
 impl<'c> Writer<'c> {
-    fn new(connection: &'c Connection) -> rusqlite::Result<Writer<'c>> {
+    fn new(connection: &'c Connection, tables: &'static [Table]) -> rusqlite::Result<Writer<'c>> {
         let prepare = |table: &Table| Ok((table.name, connection.prepare(&table.insert())?));
-        let statements = schema::tables().iter().map(prepare).collect::<rusqlite::Result<_>>()?;
+        let statements = tables.iter().map(prepare).collect::<rusqlite::Result<_>>()?;
         let (tree, content) = Default::default();
         Ok(Writer { connection, statements, tree, content, tile: Vec::new(), tiles: 0 })
     }

@@ -1,5 +1,8 @@
 //! Says where rows and sealed leaf hashes part ways.
 
+use super::rows::key_words;
+use crate::Error;
+use crate::bundle::schema::Table;
 use std::collections::VecDeque;
 
 /// Rows and hashes after the first difference among which the two are brought together again.
@@ -19,62 +22,90 @@ pub struct Alignment {
 }
 
 struct Row {
-    table: &'static str,
-    key: String,
+    table: &'static Table,
+    key: Vec<u8>,
     leaf: [u8; 32],
 }
 
-/// Compares rows with hashes as they come.
-pub struct Locator {
-    hashes: Vec<[u8; 32]>,
+/// The hashes of the next tile; none after the last.
+type NextTile<'t> = Box<dyn FnMut() -> Result<Option<Vec<[u8; 32]>>, Error> + 't>;
+
+/// Compares rows with hashes as they come; holds one tile of them.
+pub struct Locator<'t> {
+    next_tile: NextTile<'t>,
+    /// Hashes from the place of comparison on.
+    ahead: VecDeque<[u8; 32]>,
     /// Rows that were compared.
     place: usize,
     /// The last row that was as sealed.
-    before: Option<(&'static str, String)>,
+    before: Option<(&'static Table, Vec<u8>)>,
     /// The first row that was not, and those after it.
     after: VecDeque<Row>,
 }
 
-impl Locator {
-    /// Begins with the hashes of the tiles.
-    pub fn new(hashes: Vec<[u8; 32]>) -> Locator {
-        Locator { hashes, place: 0, before: None, after: VecDeque::new() }
+impl<'t> Locator<'t> {
+    /// Begins with the first tile.
+    pub fn new(next_tile: NextTile<'t>) -> Locator<'t> {
+        Locator { next_tile, ahead: VecDeque::new(), place: 0, before: None, after: VecDeque::new() }
     }
 
-    /// Takes the next row. Its key is asked for only when it may be needed in words.
-    pub fn row(&mut self, table: &'static str, key: impl FnOnce() -> String, leaf: [u8; 32]) {
-        if self.after.is_empty() && self.hashes.get(self.place) == Some(&leaf) {
-            self.place += 1;
-            // The key of the row before the first difference: kept for every row, because no one knows which is the last.
-            self.before = Some((table, key()));
-        } else if self.after.len() < WINDOW {
-            self.after.push_back(Row { table, key: key(), leaf });
+    /// Takes the next row.
+    pub fn row(&mut self, table: &'static Table, key: Vec<u8>, leaf: [u8; 32]) -> Result<(), Error> {
+        if self.after.is_empty() {
+            self.look_ahead(1)?;
+            if self.ahead.front() == Some(&leaf) {
+                self.ahead.pop_front();
+                self.place += 1;
+                // The key of the row before the first difference: kept for every row, because no one knows which is the last.
+                self.before = Some((table, key));
+                return Ok(());
+            }
         }
+        if self.after.len() < WINDOW {
+            self.after.push_back(Row { table, key, leaf });
+        }
+        Ok(())
+    }
+
+    /// Reads tiles until so many hashes are at hand or there are no more.
+    fn look_ahead(&mut self, hashes: usize) -> Result<(), Error> {
+        while self.ahead.len() < hashes
+            && let Some(tile) = (self.next_tile)()?
+        {
+            self.ahead.extend(tile);
+        }
+        Ok(())
     }
 
     /// Where rows and hashes part ways; `None` if nowhere.
-    pub fn finish(self) -> Option<Alignment> {
-        let left = self.hashes.get(self.place..).unwrap_or(&[]);
-        if self.after.is_empty() && left.is_empty() {
-            return None;
-        }
+    pub fn finish(mut self) -> Result<Option<Alignment>, Error> {
+        self.look_ahead(2 * WINDOW + 1)?;
+        let left: Vec<_> = std::mem::take(&mut self.ahead).into();
+        Ok(if self.after.is_empty() && left.is_empty() { None } else { Some(self.part(&left)) })
+    }
+
+    fn part(&self, left: &[[u8; 32]]) -> Alignment {
         let (extra, lost) = self.together(left);
-        let before = self.before.as_ref().map_or("the beginning".to_owned(), |(table, key)| format!("{table} {key}"));
+        let before = self
+            .before
+            .as_ref()
+            .map_or("the beginning".to_owned(), |(table, key)| format!("{} {}", table.name, key_words(table, key)));
         let named = |row: &Row, words: String| Alignment {
-            table: Some(row.table.to_owned()),
-            key: Some(row.key.clone()),
+            table: Some(row.table.name.to_owned()),
+            key: Some(key_words(row.table, &row.key)),
             words,
             tile: self.place,
         };
-        Some(match self.after.front() {
+        match self.after.front() {
             Some(row) if extra > 0 && lost > 0 => named(row, "is not as it was sealed".to_owned()),
             Some(row) if extra > 0 => named(row, "was not there when the bundle was sealed".to_owned()),
             Some(row) => named(row, format!("{lost} rows are missing before it, after {before}")),
             None => {
-                let (table, key) = self.before.as_ref().map(|(table, key)| ((*table).to_owned(), key.clone())).unzip();
+                let (table, key) =
+                    self.before.as_ref().map(|(table, key)| (table.name.to_owned(), key_words(table, key))).unzip();
                 Alignment { table, key, words: format!("{lost} rows are missing after it"), tile: self.place }
             }
-        })
+        }
     }
 
     /// How many rows and how many hashes to leave out, as few as possible, until both go on alike.
@@ -98,11 +129,13 @@ mod tests {
     use super::*;
 
     fn locate(sealed: &[u8], rows: &[u8]) -> Option<(Option<String>, String)> {
-        let mut locator = Locator::new(sealed.iter().map(|number| [*number; 32]).collect());
+        let mut tiles = sealed.chunks(2).map(|tile| tile.iter().map(|number| [*number; 32]).collect());
+        let mut locator = Locator::new(Box::new(|| Ok(tiles.next())));
         for number in rows {
-            locator.row("t", || number.to_string(), [*number; 32]);
+            let table = crate::bundle::schema::table("meta").unwrap();
+            locator.row(table, number.to_string().into_bytes(), [*number; 32]).unwrap();
         }
-        locator.finish().map(|alignment| (alignment.key, alignment.words))
+        locator.finish().unwrap().map(|alignment| (alignment.key, alignment.words))
     }
 
     #[test]
@@ -111,7 +144,7 @@ mod tests {
         let words =
             |sealed: &[u8], rows: &[u8]| locate(sealed, rows).map(|(key, words)| (key.unwrap_or_default(), words)).unwrap();
         assert_eq!(words(&[1, 2, 3], &[1, 9, 3]), ("9".into(), "is not as it was sealed".into()));
-        assert_eq!(words(&[1, 2, 3], &[1, 3]), ("3".into(), "1 rows are missing before it, after t 1".into()));
+        assert_eq!(words(&[1, 2, 3], &[1, 3]), ("3".into(), "1 rows are missing before it, after meta 1".into()));
         assert_eq!(words(&[1, 2, 3], &[1, 2, 9, 3]), ("9".into(), "was not there when the bundle was sealed".into()));
         assert_eq!(words(&[1, 2, 3], &[1, 2]), ("2".into(), "1 rows are missing after it".into()));
         assert_eq!(words(&[1, 2, 3], &[1, 2, 9]), ("9".into(), "is not as it was sealed".into()));

@@ -22,10 +22,38 @@ pub enum Signer {
     },
 }
 
+impl Signer {
+    /// From the fingerprint and the line of a key, if there is one.
+    pub(super) fn of(fingerprint: Option<String>, line: &str) -> Signer {
+        fingerprint.map_or(Signer::Unsigned, |fingerprint| Signer::Key { fingerprint, line: line.to_owned() })
+    }
+}
+
+impl fmt::Display for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Signer::Unsigned => write!(f, "unsigned"),
+            Signer::Key { fingerprint, .. } => write!(f, "signed by {fingerprint}"),
+        }
+    }
+}
+
+/// One of the bundles that a merged one was joined from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PartSeal {
+    /// Label of its case.
+    pub case_label: String,
+    /// Its exhibit number.
+    pub number: String,
+    /// Who sealed it.
+    pub signer: Signer,
+}
+
 /// One thing that is wrong.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Wrong {
-    /// The check that failed: `form`, `seed`, `row`, `tile`, `count`, `seal`, `ledger`, `status`, `reference`.
+    /// The check that failed: `form`, `seed`, `row`, `tile`, `count`, `seal`, `ledger`, `status`, `reference`,
+    /// `sighting`, `part`.
     pub check: &'static str,
     /// The table.
     pub table: Option<String>,
@@ -48,7 +76,7 @@ impl fmt::Display for Wrong {
     }
 }
 
-/// What a verification found. Prints as one line if the bundle holds, else as one line a wrong.
+/// What a verification found. Prints as one line (and one a part) if the bundle holds, else as one line a wrong.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Report {
     /// What is wrong, the first thing first; at most twenty.
@@ -65,12 +93,14 @@ pub struct Report {
     pub checkpoint: String,
     /// Who sealed it.
     pub signer: Signer,
+    /// The bundles that it was joined from; none if it is not merged.
+    pub parts: Vec<PartSeal>,
 }
 
 impl Default for Report {
     fn default() -> Report {
-        let (wrongs, more, rows, root, content_root, checkpoint, signer) = Default::default();
-        Report { wrongs, more, rows, root, content_root, checkpoint, signer }
+        let (wrongs, more, rows, root, content_root, checkpoint, signer, parts) = Default::default();
+        Report { wrongs, more, rows, root, content_root, checkpoint, signer, parts }
     }
 }
 
@@ -97,11 +127,9 @@ impl fmt::Display for Report {
             others.iter().try_for_each(|wrong| write!(f, "\n  {wrong}"))?;
             return if self.more > 0 { write!(f, "\n  and {} things more", self.more) } else { Ok(()) };
         }
-        write!(f, "holds, {} rows, ", self.rows)?;
-        match &self.signer {
-            Signer::Unsigned => write!(f, "unsigned")?,
-            Signer::Key { fingerprint, .. } => write!(f, "signed by {fingerprint}")?,
-        }
-        write!(f, ", root {}, content root {}", self.root, self.content_root)
+        write!(f, "holds, {} rows, {}, root {}, content root {}", self.rows, self.signer, self.root, self.content_root)?;
+        self.parts.iter().try_for_each(|part| {
+            write!(f, "\n  part: case {} exhibit {}, {}", escape(&part.case_label), escape(&part.number), part.signer)
+        })
     }
 }

@@ -2,18 +2,22 @@
 
 use super::Report;
 use super::locate::{Alignment, Locator};
+use super::parts::{PartHashers, Parts, strength};
 use crate::Error;
 use crate::bundle::checkpoint;
 use crate::bundle::digest::{RowDigests, RowHasher};
 use crate::bundle::open::open_read_only;
-use crate::bundle::schema::{self, Table, Type};
+use crate::bundle::schema::{Table, Type};
 use crate::bundle::tree::Tree;
 use crate::bundle::value::Value;
 use crate::ordered::ordered;
 use crate::seal::{TILE_LEAVES, cut};
 use rusqlite::Connection;
-use rusqlite::types::ValueRef;
+use std::collections::VecDeque;
 use std::path::Path;
+
+/// Bytes of a tile that is full.
+const FULL_TILE: i64 = TILE_LEAVES as i64 * 32;
 
 /// A range of one table.
 struct Job {
@@ -22,23 +26,50 @@ struct Job {
     range: Option<(Vec<u8>, Vec<u8>)>,
 }
 
-/// Keys and digests of the rows of a range, and values that no sealed bundle has.
+/// Keys and digests of the rows of a range, values that no sealed bundle has, and the leaves of the parts of a merged bundle.
+#[derive(Default)]
 struct Chunk {
     rows: Vec<(Vec<u8>, RowDigests)>,
     odd: Vec<(Vec<u8>, String)>,
+    parts: Vec<(usize, [u8; 32])>,
 }
 
-/// Checks every row, the counts in `meta` and the tiles.
-pub fn check(path: &Path, connection: &Connection, seed: &[u8; 32], report: &mut Report) -> Result<(), Error> {
+/// What is checked.
+pub struct Checked<'c> {
+    /// The tables that the bundle has.
+    pub tables: &'static [Table],
+    /// The seed of its salts.
+    pub seed: &'c [u8; 32],
+}
+
+/// What one thread works with.
+struct Worker {
+    connection: Connection,
+    hasher: RowHasher,
+    parts: Option<PartHashers>,
+}
+
+/// Checks every row, the counts in `meta` and the tiles; gives the parts of a merged bundle their leaves.
+pub fn check(
+    path: &Path,
+    connection: &Connection,
+    checked: &Checked<'_>,
+    mut parts: Option<&mut Parts>,
+    report: &mut Report,
+) -> Result<(), Error> {
     let error = |source| Error::Store { path: path.to_owned(), source };
-    let mut tiles = read_tiles(connection).map_err(error)?;
-    tiles.tell(report);
-    let jobs = jobs(connection, report).map_err(error)?;
+    check_tiles(connection, report).map_err(error)?;
+    let jobs = jobs(connection, checked.tables, report).map_err(error)?;
     let (mut tree, mut content) = (Tree::default(), Tree::default());
-    let mut locator = Locator::new(tiles.leaves);
+    let mut seq = -1;
+    let mut locator = Locator::new(Box::new(|| tile_after(connection, &mut seq).map_err(error)));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let start = || Ok((open_read_only(path)?, RowHasher::new(seed)));
-    let work = |(connection, hasher): &mut (Connection, RowHasher), job: &Job| chunk(connection, hasher, job).map_err(error);
+    let hashers: Vec<_> = parts.as_ref().map(|parts| parts.hashers()).into_iter().collect();
+    let start = || {
+        let (connection, hasher) = (open_read_only(path)?, RowHasher::new(checked.seed));
+        Ok(Worker { connection, hasher, parts: hashers.first().cloned() })
+    };
+    let work = |worker: &mut Worker, job: &Job| chunk(worker, job).map_err(error);
     ordered(threads, &jobs, start, work, |job, chunk| {
         for (key, detail) in chunk.odd {
             report.wrong("row", Some(job.table.name), Some(key_words(job.table, &key)), detail);
@@ -46,12 +77,18 @@ pub fn check(path: &Path, connection: &Connection, seed: &[u8; 32], report: &mut
         for (key, digests) in chunk.rows {
             tree.push(digests.leaf);
             content.push(digests.content);
-            locator.row(job.table.name, || key_words(job.table, &key), digests.leaf);
+            locator.row(job.table, key, digests.leaf)?;
+        }
+        if let Some(parts) = &mut parts {
+            parts.push(job.table.name, &chunk.parts);
+            if job.table.name == "meta" {
+                parts.push_meta();
+            }
         }
         Ok(())
     })?;
     (report.rows, report.root, report.content_root) = (tree.size(), tree.root(), content.root());
-    let Some(Alignment { table, key, words, tile }) = locator.finish() else { return Ok(()) };
+    let Some(Alignment { table, key, words, tile }) = locator.finish()? else { return Ok(()) };
     // Rows and tiles part ways: whichever gives what was signed is as it was.
     if signed(connection, report).map_err(error)? {
         let row = (tile / TILE_LEAVES).to_string();
@@ -70,58 +107,50 @@ fn signed(connection: &Connection, report: &Report) -> rusqlite::Result<bool> {
     Ok(checkpoint.ends_with(&checkpoint::text("", report.rows, report.root)))
 }
 
-fn key_words(table: &Table, key: &[u8]) -> String {
+pub(super) fn key_words(table: &Table, key: &[u8]) -> String {
     match table.columns.first().map(|column| column.kind) {
         Some(Type::Blob) => key.iter().map(|byte| format!("{byte:02x}")).collect(),
         _ => String::from_utf8_lossy(key).into_owned(),
     }
 }
 
-struct Tiles {
-    leaves: Vec<[u8; 32]>,
-    /// Rows of `seal_tile` that no sealed bundle has.
-    odd: Vec<(i64, &'static str)>,
-}
-
-impl Tiles {
-    fn tell(&mut self, report: &mut Report) {
-        for (seq, detail) in self.odd.drain(..) {
-            report.wrong("tile", Some("seal_tile"), Some(seq.to_string()), detail);
-        }
-    }
-}
-
-/// Reads the leaf hashes: 32 bytes a row of the bundle, the one list that a verification holds in memory.
-fn read_tiles(connection: &Connection) -> rusqlite::Result<Tiles> {
-    let mut statement = connection.prepare("SELECT seq, hashes FROM seal_tile ORDER BY seq")?;
+/// Checks that every tile is where and as long as it should be.
+fn check_tiles(connection: &Connection, report: &mut Report) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare("SELECT seq, length(hashes) FROM seal_tile ORDER BY seq")?;
     let mut rows = statement.query([])?;
-    let mut tiles = Tiles { leaves: Vec::new(), odd: Vec::new() };
-    let mut expected = 0;
+    let (mut expected, mut full) = (0, true);
     while let Some(row) = rows.next()? {
-        let (seq, hashes): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        let (seq, length): (i64, i64) = (row.get(0)?, row.get(1)?);
+        let mut odd = |detail: &str| report.wrong("tile", Some("seal_tile"), Some(seq.to_string()), detail);
         if seq != expected {
-            tiles.odd.push((seq, "does not follow the tile before it"));
+            odd("does not follow the tile before it");
         }
-        if !tiles.leaves.len().is_multiple_of(TILE_LEAVES) {
-            tiles.odd.push((seq, "follows a tile that is not full"));
+        if !full {
+            odd("follows a tile that is not full");
         }
-        if hashes.is_empty() || hashes.len() % 32 != 0 || hashes.len() > TILE_LEAVES * 32 {
-            tiles.odd.push((seq, "is not 1 to 256 hashes long"));
+        if length == 0 || length % 32 != 0 || length > FULL_TILE {
+            odd("is not 1 to 256 hashes long");
         }
+        full = length == FULL_TILE;
         expected = seq.saturating_add(1);
-        for hash in hashes.chunks_exact(32) {
-            let mut leaf = [0; 32];
-            leaf.copy_from_slice(hash);
-            tiles.leaves.push(leaf);
-        }
     }
-    Ok(tiles)
+    Ok(())
+}
+
+/// The hashes of the first tile after one.
+fn tile_after(connection: &Connection, seq: &mut i64) -> rusqlite::Result<Option<Vec<[u8; 32]>>> {
+    let sql = "SELECT seq, hashes FROM seal_tile WHERE seq > ?1 ORDER BY seq LIMIT 1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([*seq])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    *seq = row.get(0)?;
+    Ok(Some(row.get_ref(1)?.as_blob()?.as_chunks().0.to_vec()))
 }
 
 /// Cuts the tables into ranges, and compares their counts with what `meta` says.
-fn jobs(connection: &Connection, report: &mut Report) -> rusqlite::Result<Vec<Job>> {
+fn jobs(connection: &Connection, tables: &'static [Table], report: &mut Report) -> rusqlite::Result<Vec<Job>> {
     let mut jobs = Vec::new();
-    for table in schema::tables().iter().filter(|table| table.sealed()) {
+    for table in tables.iter().filter(|table| table.sealed()) {
         let count: i64 = connection.query_row(&format!("SELECT count(*) FROM {}", table.name), [], |row| row.get(0))?;
         let told = super::meta(connection, &format!("rows_{}", table.name))?;
         if told.as_deref() != Some(count.to_string().as_str()) {
@@ -137,7 +166,8 @@ fn jobs(connection: &Connection, report: &mut Report) -> rusqlite::Result<Vec<Jo
     Ok(jobs)
 }
 
-fn chunk(connection: &Connection, hasher: &mut RowHasher, job: &Job) -> rusqlite::Result<Chunk> {
+fn chunk(worker: &mut Worker, job: &Job) -> rusqlite::Result<Chunk> {
+    let Worker { connection, hasher, parts } = worker;
     let table = job.table;
     let key = table.columns.first().map_or("rowid", |column| column.name);
     // An id is 16 bytes; a longer or shorter one falls into some range all the same, so that no row escapes.
@@ -148,13 +178,19 @@ fn chunk(connection: &Connection, hasher: &mut RowHasher, job: &Job) -> rusqlite
         Some((first, end)) => statement.query((first, end))?,
         None => statement.query([])?,
     };
-    let mut chunk = Chunk { rows: Vec::new(), odd: Vec::new() };
+    let mut chunk = Chunk::default();
+    let mut held = match (&parts, &job.range) {
+        (Some(_), Some(range)) if table.name == "observable" => Held::read(connection, range)?,
+        _ => Held::default(),
+    };
+    let exhibit = table.column(if table.name == "exhibit" { "id" } else { "exhibit_id" });
+    let own = ["part", "part_observable"].contains(&table.name);
     let mut values = Vec::new();
     while let Some(row) = rows.next()? {
         values.clear();
         let mut odd = None;
         for (place, column) in table.columns.iter().enumerate() {
-            let (value, fits) = value(row.get_ref(place)?, column.kind);
+            let (value, fits) = Value::read(row.get_ref(place)?, column.kind);
             if !fits {
                 odd = Some(format!("its {} is not of the column's type", column.name));
             }
@@ -165,22 +201,68 @@ fn chunk(connection: &Connection, hasher: &mut RowHasher, job: &Job) -> rusqlite
         if let Some(detail) = odd.or_else(|| raw_time(table, &values)) {
             chunk.odd.push((key.clone(), detail));
         }
-        chunk.rows.push((key, hasher.row(table, &values)));
+        let digests = hasher.row(table, &values);
+        match parts {
+            Some(parts) if table.name == "observable" => held.observable(&key, table, &mut values, parts, &mut chunk),
+            Some(parts) if !own => {
+                if let Some(Value::Blob(exhibit)) = exhibit.and_then(|place| values.get(place)) {
+                    parts.leaves(exhibit, table, &values, &mut chunk.parts);
+                }
+            }
+            _ => {}
+        }
+        chunk.rows.push((key, digests));
     }
     Ok(chunk)
 }
 
-/// A value as read, and whether the column may hold it: a file made by other means than SQL can hold anything.
-fn value(found: ValueRef<'_>, kind: Type) -> (Value, bool) {
-    match found {
-        ValueRef::Null => (Value::Null, true),
-        ValueRef::Integer(value) => (Value::Integer(value), matches!(kind, Type::Integer | Type::Any)),
-        ValueRef::Text(text) => match std::str::from_utf8(text) {
-            Ok(text) => (Value::Text(text.to_owned()), matches!(kind, Type::Text | Type::Any)),
-            Err(_) => (Value::Blob(text.to_vec()), false),
-        },
-        ValueRef::Blob(bytes) => (Value::Blob(bytes.to_vec()), kind == Type::Blob),
-        ValueRef::Real(_) => (Value::Null, false),
+/// Which parts hold the observables of a range, and how valid each says they are.
+#[derive(Default)]
+struct Held {
+    rows: VecDeque<(Vec<u8>, Vec<u8>, Vec<u8>, String)>,
+}
+
+impl Held {
+    /// An id of `part_observable` begins with that of the observable: one range of ids holds both.
+    fn read(connection: &Connection, (first, end): &(Vec<u8>, Vec<u8>)) -> rusqlite::Result<Held> {
+        let sql = "SELECT id, observable_id, exhibit_id, validity FROM part_observable WHERE id >= ?1 AND id < ?2 ORDER BY id";
+        let mut statement = connection.prepare_cached(sql)?;
+        let rows = statement.query_map((first, end), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+        Ok(Held { rows: rows.collect::<rusqlite::Result<_>>()? })
+    }
+
+    /// The next row, if it is of that observable or one before it.
+    fn next(&mut self, key: &[u8]) -> Option<(Vec<u8>, Vec<u8>, Vec<u8>, String)> {
+        self.rows.front().filter(|row| row.1.as_slice() <= key)?;
+        self.rows.pop_front()
+    }
+
+    /// The leaves of an observable in the parts that hold it. Rows that name none are left behind: the reference check names them.
+    fn observable(&mut self, key: &[u8], table: &Table, values: &mut [Value], parts: &mut PartHashers, chunk: &mut Chunk) {
+        let Some(place) = table.column("validity") else { return };
+        let own = values.get(place).cloned();
+        let mut strongest = None;
+        while let Some((id, observable, exhibit, validity)) = self.next(key) {
+            if id != [observable.as_slice(), &exhibit].concat() {
+                chunk
+                    .odd
+                    .push((key.to_vec(), "a part_observable has an id that is not its observable's and exhibit's".to_owned()));
+            }
+            if observable == key {
+                strongest = strength(&validity).into_iter().chain(strongest).min();
+                if let Some(value) = values.get_mut(place) {
+                    *value = Value::Text(validity);
+                }
+                parts.leaves(&exhibit, table, values, &mut chunk.parts);
+            }
+        }
+        let told = match &own {
+            Some(Value::Text(word)) => strength(word),
+            _ => None,
+        };
+        if told.is_none() || told != strongest {
+            chunk.odd.push((key.to_vec(), "its validity is not the strongest of its parts'".to_owned()));
+        }
     }
 }
 

@@ -1,10 +1,14 @@
 //! What must hold between rows: the ledger adds up, every item has a status, references lead somewhere.
 
 use super::Report;
-use crate::bundle::schema;
+use crate::Error;
+use crate::bundle::open::open_read_only;
+use crate::bundle::schema::Table;
+use crate::ordered::ordered;
 use crate::seal::RECORD_TABLES;
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
+use std::path::Path;
 
 /// References from any table that has the column: to which table.
 const REFERENCES: [(&str, &str); 11] = [
@@ -44,13 +48,15 @@ const RULES: [(&str, &str, &str, &str); 9] = [
     (
         "count",
         "exhibit",
-        "SELECT id FROM exhibit WHERE items <> (SELECT count(*) FROM item WHERE exhibit_id = exhibit.id)",
+        "SELECT exhibit.id FROM exhibit LEFT JOIN (SELECT exhibit_id, count(*) AS n FROM item GROUP BY exhibit_id) AS held
+         ON held.exhibit_id = exhibit.id WHERE items <> coalesce(n, 0)",
         "it has not as many items as it says",
     ),
     (
         "count",
         "exhibit",
-        "SELECT id FROM exhibit WHERE directories <> (SELECT count(*) FROM directory WHERE exhibit_id = exhibit.id)",
+        "SELECT exhibit.id FROM exhibit LEFT JOIN (SELECT exhibit_id, count(*) AS n FROM directory GROUP BY exhibit_id) AS held
+         ON held.exhibit_id = exhibit.id WHERE directories <> coalesce(n, 0)",
         "it has not as many directories as it says",
     ),
     (
@@ -80,44 +86,83 @@ const RULES: [(&str, &str, &str, &str); 9] = [
     ),
 ];
 
-/// Checks every rule; the first row that breaks each is named.
-pub fn check(connection: &Connection, report: &mut Report) -> rusqlite::Result<()> {
-    for (check, table, sql, words) in RULES {
-        first(connection, &format!("{sql} ORDER BY id LIMIT 1"), check, table, words, report)?;
-    }
-    for table in schema::tables() {
-        for (column, target) in REFERENCES {
-            if table.column(column).is_none() {
-                continue;
-            }
-            let targets = if target.is_empty() { &RECORD_TABLES[..] } else { &[target][..] };
-            let absent = |target: &&str| format!("NOT EXISTS (SELECT 1 FROM {target} AS t WHERE t.id = s.{column})");
-            let conditions: Vec<_> = targets.iter().map(absent).collect();
-            let sql = format!(
-                "SELECT s.id FROM {} AS s WHERE s.{column} IS NOT NULL AND {} ORDER BY s.id LIMIT 1",
-                table.name,
-                conditions.join(" AND ")
-            );
-            first(connection, &sql, "reference", table.name, &format!("its {column} names no row"), report)?;
-        }
-    }
-    ledger(connection, report)
+/// One thing to look for.
+enum Job {
+    /// Rows that a statement finds: check, table, statement, words.
+    Rows(&'static str, &'static str, &'static str, &'static str),
+    /// References of a table that lead nowhere.
+    References(&'static Table),
+    /// A ledger that does not add up.
+    Ledger,
 }
 
-fn first(
-    connection: &Connection,
-    sql: &str,
-    check: &'static str,
-    table: &str,
-    words: &str,
-    report: &mut Report,
-) -> rusqlite::Result<()> {
+/// What is wrong: check, table, key, words.
+type Found = (&'static str, &'static str, String, String);
+
+/// Checks every rule, each on some thread; the first row that breaks each is named, in the order of the rules.
+pub fn check(path: &Path, tables: &'static [Table], report: &mut Report) -> Result<(), Error> {
+    let mut jobs: Vec<Job> = RULES.iter().map(|(check, table, sql, words)| Job::Rows(check, table, sql, words)).collect();
+    jobs.extend(tables.iter().map(Job::References));
+    jobs.push(Job::Ledger);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let work = |connection: &mut Connection, job: &Job| {
+        let found = match job {
+            Job::Rows(check, table, sql, words) => first(connection, &format!("{sql} ORDER BY id LIMIT 1"))
+                .map(|keys| keys.into_iter().map(|key| (*check, *table, key, (*words).to_owned())).collect()),
+            Job::References(table) => references(connection, table),
+            Job::Ledger => ledger(connection),
+        };
+        found.map_err(|source| Error::Store { path: path.to_owned(), source })
+    };
+    ordered(
+        threads,
+        &jobs,
+        || open_read_only(path),
+        work,
+        |_, found: Vec<Found>| {
+            for (check, table, key, words) in found {
+                report.wrong(check, Some(table), Some(key), words);
+            }
+            Ok(())
+        },
+    )
+}
+
+/// References of a table that name no row, the first of each column. One pass asks for all columns; only if it finds any is every
+/// column asked for itself.
+fn references(connection: &Connection, table: &'static Table) -> rusqlite::Result<Vec<Found>> {
+    let mut conditions = Vec::new();
+    for (column, target) in REFERENCES.iter().filter(|(column, _)| table.column(column).is_some()) {
+        let targets = if target.is_empty() { &RECORD_TABLES[..] } else { std::slice::from_ref(target) };
+        let absent = |target: &&str| format!("NOT EXISTS (SELECT 1 FROM {target} AS t WHERE t.id = s.{column})");
+        let absent: Vec<_> = targets.iter().map(absent).collect();
+        conditions.push((column, format!("(s.{column} IS NOT NULL AND {})", absent.join(" AND "))));
+    }
+    let mut found = Vec::new();
+    let any: Vec<&str> = conditions.iter().map(|(_, condition)| condition.as_str()).collect();
+    if any.is_empty() || first(connection, &select(table, &any.join(" OR ")))?.is_empty() {
+        return Ok(found);
+    }
+    for (column, condition) in &conditions {
+        for key in first(connection, &select(table, condition))? {
+            found.push(("reference", table.name, key, format!("its {column} names no row")));
+        }
+    }
+    Ok(found)
+}
+
+fn select(table: &Table, condition: &str) -> String {
+    format!("SELECT s.id FROM {} AS s WHERE {condition} ORDER BY s.id LIMIT 1", table.name)
+}
+
+fn first(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<String>> {
     let mut statement = connection.prepare(sql)?;
     let mut rows = statement.query([])?;
+    let mut keys = Vec::new();
     while let Some(row) = rows.next()? {
-        report.wrong(check, Some(table), Some(key(row.get_ref(0)?)), words);
+        keys.push(key(row.get_ref(0)?));
     }
-    Ok(())
+    Ok(keys)
 }
 
 fn key(value: ValueRef<'_>) -> String {
@@ -129,7 +174,7 @@ fn key(value: ValueRef<'_>) -> String {
 
 /// Re-adds the ledger: for every item, kind of record and source table, the rows in the bundle are the records that the ledger
 /// counts, less those that another record with the same id displaced. Implied threads have no row of their own in the evidence.
-fn ledger(connection: &Connection, report: &mut Report) -> rusqlite::Result<()> {
+fn ledger(connection: &Connection) -> rusqlite::Result<Vec<Found>> {
     let count = |table: &&str| {
         let own = if *table == "thread" { "WHERE implied = 0" } else { "" };
         format!("SELECT item_id, '{table}' AS kind, row_table, count(*) AS n FROM {table} {own} GROUP BY item_id, row_table")
@@ -154,12 +199,13 @@ fn ledger(connection: &Connection, report: &mut Report) -> rusqlite::Result<()> 
     );
     let mut statement = connection.prepare(&sql)?;
     let mut rows = statement.query([])?;
+    let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let (kind, table): (String, Option<String>) = (row.get(1)?, row.get(2)?);
         let (told, counted): (i64, i64) = (row.get(3)?, row.get(4)?);
         let table = table.map(|table| format!(" of table {table}")).unwrap_or_default();
         let detail = format!("the ledger counts {told} {kind} rows{table}, the bundle has {counted}");
-        report.wrong("ledger", Some("item"), Some(key(row.get_ref(0)?)), detail);
+        found.push(("ledger", "item", key(row.get_ref(0)?), detail));
     }
-    Ok(())
+    Ok(found)
 }

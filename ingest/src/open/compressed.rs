@@ -52,24 +52,68 @@ impl Method {
 /// Decompresses every member, frame or stream that follows the first.
 pub(super) fn decoder(method: Method, reader: impl BufRead + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     Ok(match method {
-        Method::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(reader)),
-        Method::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(reader)),
+        Method::Gzip => steady(flate2::bufread::MultiGzDecoder::new(reader)),
+        Method::Bzip2 => steady(bzip2::bufread::MultiBzDecoder::new(reader)),
         Method::Xz => {
             let stream = liblzma::stream::Stream::new_auto_decoder(XZ_MEMORY_MAX, liblzma::stream::CONCATENATED)?;
-            Box::new(liblzma::bufread::XzDecoder::new_stream(reader, stream))
+            steady(liblzma::bufread::XzDecoder::new_stream(reader, stream))
         }
         Method::Zstd => {
             let mut decoder = zstd::Decoder::with_buffer(reader)?;
             decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
-            Box::new(decoder)
+            steady(decoder)
         }
     })
+}
+
+/// Inflates a stream without a header, as zip has it.
+pub(super) fn inflate(reader: impl BufRead + Send + 'static) -> Box<dyn Read + Send> {
+    steady(flate2::bufread::DeflateDecoder::new(reader))
+}
+
+/// Asks a decoder for the same pieces whoever reads it: what a decoder gives before an error depends on how much it was asked for, and
+/// what is in the evidence must not depend on the size of a buffer. Small pieces lose less to the error.
+struct Steady<R> {
+    inner: R,
+    piece: Vec<u8>,
+    at: usize,
+    /// What ended it: told once, when all before it was read.
+    ended: Option<io::Error>,
+    done: bool,
+}
+
+/// Bytes of a piece.
+const PIECE_BYTES: usize = 16 << 10;
+
+fn steady(inner: impl Read + Send + 'static) -> Box<dyn Read + Send> {
+    Box::new(Steady { inner, piece: Vec::new(), at: 0, ended: None, done: false })
+}
+
+impl<R: Read> Read for Steady<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.piece.len() && !self.done {
+            self.piece.resize(PIECE_BYTES, 0);
+            let (filled, error) = crate::read::fill(&mut self.inner, &mut self.piece);
+            self.piece.truncate(filled);
+            self.at = 0;
+            self.done = error.is_some() || filled < PIECE_BYTES;
+            self.ended = error;
+        }
+        let ready = self.piece.get(self.at..).unwrap_or_default();
+        if ready.is_empty() {
+            return self.ended.take().map_or(Ok(0), Err);
+        }
+        let count = ready.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&ready[..count]);
+        self.at += count;
+        Ok(count)
+    }
 }
 
 /// Decompresses what an `.lzma` file has: properties, size, one stream.
 pub(super) fn lzma_alone(reader: impl BufRead + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     let stream = liblzma::stream::Stream::new_lzma_decoder(XZ_MEMORY_MAX)?;
-    Ok(Box::new(liblzma::bufread::XzDecoder::new_stream(reader, stream)))
+    Ok(steady(liblzma::bufread::XzDecoder::new_stream(reader, stream)))
 }
 
 /// One compressed stream.
@@ -165,6 +209,30 @@ impl Container for Compressed {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_read_before_an_error_does_not_depend_on_the_reader() {
+        // Fails behind 50,000 bytes, and gives what it was asked for only before.
+        struct Failing(usize);
+        impl Read for Failing {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.0 += buffer.len();
+                if self.0 > 50_000 { Err(io::ErrorKind::InvalidData.into()) } else { Ok(buffer.len()) }
+            }
+        }
+        let lengths: Vec<usize> = [1, 1000, 16 << 10, 1 << 20]
+            .map(|size| {
+                let (mut reader, mut buffer, mut all) = (steady(Failing(0)), vec![0; size], 0);
+                loop {
+                    match reader.read(&mut buffer) {
+                        Ok(count) => all += count,
+                        Err(_) => return all,
+                    }
+                }
+            })
+            .to_vec();
+        assert_eq!(lengths, [3 * PIECE_BYTES; 4]);
+    }
 
     #[test]
     fn gzip_headers_tell_name_and_time() {

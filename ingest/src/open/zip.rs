@@ -9,6 +9,7 @@ mod locked;
 use super::{Container, Entry, Format, Trouble, Visitor};
 use crate::evidence::Source;
 use config::Settings;
+pub(super) use directory::stands_behind;
 use model::Code;
 use std::io::Read;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

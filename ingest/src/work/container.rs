@@ -4,14 +4,26 @@ use super::content::take;
 use super::{Skip, Worker, directory};
 use crate::budget::{Budget, Shares};
 use crate::evidence::Source;
-use crate::open::{self, Container, Entry, HEAD_BYTES, Trouble};
-use crate::read::Reading;
-use crate::tasks::{Group, Place, Task, cut, database_of, groups};
+use crate::open::{self, Container, Entry, HEAD_BYTES, Ranges, Trouble};
+use crate::read::{self, Reading};
+use crate::tasks::{Members, Order, Place, Task, database_of};
 use crate::{Error, media_type};
 use model::{Body, Code, FileKind, Item, ItemStatus, LedgerRow, StagedItem};
 use std::io::{Read, Seek};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+
+/// How the content of a container came here.
+#[derive(Clone, Copy)]
+pub(super) enum How<'h> {
+    /// It lies on disk and begins so.
+    Disk(&'h [u8]),
+    /// It was taken out of another container and begins so.
+    Spooled(&'h [u8]),
+    /// It stands behind something else, and all bytes were scanned.
+    Appended,
+}
 
 impl Worker<'_> {
     /// Opens a container whose bytes were hashed, and reads what is in it.
@@ -19,13 +31,16 @@ impl Worker<'_> {
         &mut self,
         place: &Place,
         mut item: Item,
-        head: &[u8],
         source: Source,
         reading: &Reading,
-        on_disk: bool,
+        how: How<'_>,
     ) -> Result<(), Error> {
         take(&mut item, reading);
-        let opened = open::open(head, &source, self.exhibited.settings, &self.exhibited.passwords);
+        let (settings, passwords) = (self.exhibited.settings, &self.exhibited.passwords);
+        let opened = match how {
+            How::Appended => open::open_appended(&source, settings, passwords),
+            How::Disk(head) | How::Spooled(head) => open::open(head, &source, settings, passwords),
+        };
         if place.depth == 0 {
             self.budget = Budget::of_container(self.exhibited.settings, source.size());
         }
@@ -33,14 +48,46 @@ impl Worker<'_> {
             Err(trouble) => {
                 let status = if trouble.code == Code::Encrypted { ItemStatus::Locked } else { ItemStatus::Partial };
                 self.broken(place, &mut item, status, trouble)?;
-                let item = self.scan_raw(item, &source)?;
+                let item = self.scan_raw(item, &source, how)?;
                 self.exhibited.root_read(&item, None);
                 self.end(item)
             }
             Ok(container) => {
                 let container: Arc<dyn Container> = Arc::from(container);
+                if place.depth == 0 {
+                    self.budget.bytes = self.budget.bytes.max(container.volume_bytes());
+                }
                 self.exhibited.root_read(&item, Some(container.name()));
-                self.contents(place, item, container, &source, on_disk)
+                self.contents(place, item, container, &source, how)
+            }
+        }
+    }
+
+    /// Reads a phone backup in the exhibit's folder, whose manifest is the item.
+    pub(super) fn backup(
+        &mut self,
+        place: &Place,
+        mut item: Item,
+        source: &Source,
+        reading: &Reading,
+        backup: &Result<Arc<dyn Container>, Trouble>,
+    ) -> Result<(), Error> {
+        take(&mut item, reading);
+        let how = How::Disk(&[]);
+        let mut item = self.scan_raw(item, source, how)?;
+        match backup {
+            Ok(backup) => {
+                // Its files lie in the folder like any other: none comes out of less than it has.
+                self.budget = Budget::NONE;
+                self.contents(place, item, backup.clone(), source, how)
+            }
+            Err(trouble) => {
+                let status = if trouble.code == Code::Encrypted { ItemStatus::Locked } else { ItemStatus::Partial };
+                if item.path.as_bytes() == open::backup::MANIFEST {
+                    self.exhibited.incomplete.store(true, Relaxed);
+                }
+                self.problem(&mut item, status, trouble.clone())?;
+                self.end(item)
             }
         }
     }
@@ -54,10 +101,28 @@ impl Worker<'_> {
     }
 
     /// Scans the bytes of a container that could not be read whole.
-    fn scan_raw(&mut self, item: Item, source: &Source) -> Result<Item, Error> {
+    fn scan_raw(&mut self, item: Item, source: &Source, how: How<'_>) -> Result<Item, Error> {
+        if matches!(how, How::Appended) {
+            return Ok(item);
+        }
         let mut reader = source.reader();
         reader.rewind().map_err(Error::Temporary)?;
         self.plain(item, &[], &mut reader, None, false).map(|(item, _)| item)
+    }
+
+    /// Scans the bytes of a container that none of its entries covers.
+    fn scan_ranges(&mut self, mut item: Item, source: &Source, ranges: Ranges) -> Result<Item, Error> {
+        let mut announced = 0;
+        let teller = &mut self.teller;
+        let trouble = read::scan_ranges(&item, source, &ranges, &mut self.buffer, &mut |body| {
+            announced += 1;
+            teller.tell(&body)
+        })?;
+        item.announced += announced;
+        if let Some(trouble) = trouble {
+            self.problem(&mut item, ItemStatus::Partial, trouble)?;
+        }
+        Ok(item)
     }
 
     /// Lists a container, ends its item, and reads its entries: those of a file on disk are shared with the other threads.
@@ -67,12 +132,17 @@ impl Worker<'_> {
         mut item: Item,
         container: Arc<dyn Container>,
         source: &Source,
-        on_disk: bool,
+        how: How<'_>,
     ) -> Result<(), Error> {
         let own = self.exhibited.single && place.parent.is_none();
         let raw = item.path_raw.clone().unwrap_or_else(|| item.path.clone().into_bytes());
-        let prefix = if own { Vec::new() } else { [&raw[..], b"/"].concat() };
-        let inner = Arc::new(Place { parent: Some(item.id), prefix, depth: place.depth.saturating_add(1) });
+        let prefix = match open::backup::folder_of(&raw).filter(|_| container.beside()) {
+            Some(folder) => folder.to_vec(),
+            None if own => Vec::new(),
+            None => [&raw[..], b"/"].concat(),
+        };
+        let (depth, in_order) = (place.depth.saturating_add(1), place.in_order || container.list().is_none());
+        let inner = Arc::new(Place { parent: Some(item.id), prefix, depth, in_order });
         if item.status == ItemStatus::Plain {
             item.status = ItemStatus::Parsed;
         }
@@ -80,42 +150,41 @@ impl Worker<'_> {
         for trouble in container.troubles() {
             self.broken(place, &mut item, ItemStatus::Partial, trouble.clone())?;
         }
-        let Some(entries) = container.list() else { return self.visit(place, &inner, item, &*container, source) };
+        let Some(entries) = container.list() else { return self.visit(place, &inner, item, &*container, (source, how)) };
         let (folders, files): (Vec<_>, Vec<_>) = entries.iter().partition(|entry| entry.kind.is_none());
         let bytes = files.iter().map(|entry| entry.size).fold(0u64, u64::saturating_add);
         self.exhibited.watch.listed(files.len() as u64, bytes);
         folders.iter().try_for_each(|folder| self.directory(&inner, folder))?;
         self.count(&mut item, container.told(), files.len() as u64, folders.len() as u64)?;
-        let item = if container.troubles().iter().any(damages) { self.scan_raw(item, source)? } else { item };
+        let item = match container.uncovered() {
+            Some(ranges) => self.scan_ranges(item, source, ranges)?,
+            None if container.troubles().iter().any(damages) => self.scan_raw(item, source, how)?,
+            None => item,
+        };
         self.end(item)?;
         drop((folders, files));
-        let groups = groups(entries);
-        let shares = Arc::new(Shares::of(self.exhibited.settings, entries, self.budget));
-        if on_disk && place.depth == 0 {
-            let tasks = cut(entries, groups);
-            let task = |groups| Task::Members(container.clone(), inner.clone(), shares.clone(), groups);
-            self.exhibited.tasks.add(tasks.into_iter().map(task));
+        let (order, shares) = (Order::of(entries), Shares::of(self.exhibited.settings, entries, self.budget));
+        let parts = order.cut(entries);
+        let members = Members { container: container.clone(), place: inner, shares, order };
+        if place.depth == 0 {
+            let members = Arc::new(members);
+            self.exhibited.tasks.add(parts.into_iter().map(|part| Task::Members(members.clone(), part)));
             return Ok(());
         }
         let head = std::mem::replace(&mut self.head, vec![0; HEAD_BYTES]);
-        let result = self.members(&*container, &inner, &shares, &groups);
+        let result = self.members(&members, members.order.whole());
         self.head = head;
         result
     }
 
     /// Reads entries of a listed container.
-    pub(super) fn members(
-        &mut self,
-        container: &dyn Container,
-        place: &Place,
-        shares: &Shares,
-        groups: &[Group],
-    ) -> Result<(), Error> {
+    pub(super) fn members(&mut self, members: &Members, part: Range<usize>) -> Result<(), Error> {
+        let Members { container, place, shares, order } = members;
         let Some(entries) = container.list() else { return Ok(()) };
         let outer = self.budget;
         let mut spent = 0u64;
-        for group in groups {
-            self.group(place, entries, group, &mut |worker, at| {
+        for group in order.groups(part) {
+            self.group(place, entries, &group, &mut |worker, at| {
                 let share = match shares.share(worker.exhibited.settings, at, &entries[at]) {
                     Ok(share) => share,
                     Err(code) => {
@@ -124,7 +193,7 @@ impl Worker<'_> {
                     }
                 };
                 worker.budget = share;
-                let staged = worker.listed(container, place, &entries[at], at);
+                let staged = worker.listed(&**container, place, &entries[at], at);
                 spent = spent.saturating_add(share.bytes - worker.budget.bytes.min(share.bytes));
                 staged
             })?;
@@ -143,10 +212,13 @@ impl Worker<'_> {
     ) -> Result<Option<StagedItem>, Error> {
         let notes = container.notes(at);
         let mut staged = None;
+        self.special = container.special(at);
+        self.positioned = container.source(at);
         let trouble = container.read(at, &mut |stream| {
             staged = self.member(place, entry.clone(), notes.clone(), stream)?;
             Ok(())
         })?;
+        (self.special, self.positioned) = (None, None);
         match trouble {
             Some(trouble) => self.refused(place, entry, notes, trouble).map(|()| None),
             None => Ok(staged),
@@ -183,7 +255,7 @@ impl Worker<'_> {
         notes.into_iter().try_for_each(|note| self.note(&mut item, note))?;
         let status = match trouble.code {
             Code::Encrypted => ItemStatus::Locked,
-            Code::CapBytes | Code::CapRatio => ItemStatus::Skipped,
+            Code::CapBytes | Code::CapRatio | Code::Overwritten => ItemStatus::Skipped,
             _ => ItemStatus::Failed,
         };
         self.problem(&mut item, status, trouble)?;
@@ -197,7 +269,7 @@ impl Worker<'_> {
         inner: &Place,
         mut item: Item,
         container: &dyn Container,
-        source: &Source,
+        (source, how): (&Source, How<'_>),
     ) -> Result<(), Error> {
         let (mut files, mut folders, mut databases) = (0u64, 0u64, Vec::new());
         let outer = self.skip;
@@ -226,7 +298,7 @@ impl Worker<'_> {
             let damaged = damages(&trouble);
             self.broken(place, &mut item, ItemStatus::Partial, trouble)?;
             if damaged {
-                item = self.scan_raw(item, source)?;
+                item = self.scan_raw(item, source, how)?;
             }
         }
         self.count(&mut item, None, files, folders)?;
@@ -247,8 +319,7 @@ impl Worker<'_> {
     }
 
     fn directory(&mut self, place: &Place, entry: &Entry) -> Result<(), Error> {
-        let path = place.path(entry);
-        let directory = directory(self.exhibited.exhibit, place.parent, &path, entry);
+        let directory = directory(self.exhibited.exhibit, Some(place), entry);
         self.exhibited.directories.fetch_add(1, Relaxed);
         self.teller.tell(&Body::Directory(Box::new(directory)))
     }

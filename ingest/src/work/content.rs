@@ -1,9 +1,10 @@
 //! The content of one item: what it is, read once, held against what was listed.
 
+use super::container::How;
 use super::{Skip, Worker};
 use crate::budget::Budget;
 use crate::evidence::Source;
-use crate::open::{self, Entry, Trouble};
+use crate::open::{self, Entry, Special, Trouble};
 use crate::read::{self, Capped, Reading, Wish};
 use crate::spool::Spool;
 use crate::tasks::Place;
@@ -38,10 +39,29 @@ impl Worker<'_> {
         let (filled, error) = read::fill(&mut reader, head);
         let head = &head[..filled];
         item.media_type = media_type::of(head).map(str::to_owned);
-        if error.is_none() && self.opens(place, &mut item, head)? {
+        if let Some(backup) = self.exhibited.backups.get(&listed.path) {
             let reading = self.hash(&item, &[], &mut source.reader())?;
             let item = self.compare(item, &reading, listed, &source)?;
-            return self.container(place, item, head, source, &reading, true).map(|()| None);
+            return self.backup(place, item, &source, &reading, backup).map(|()| None);
+        }
+        let image = open::ends_as_image(&source);
+        if !image && error.is_none() && open::is_later_part(&source) {
+            return self.later_part(item, listed, &source).map(|()| None);
+        }
+        if error.is_none() && self.opens(place, &mut item, image || open::is_container(head))? {
+            let reading = self.hash(&item, &[], &mut source.reader())?;
+            let item = self.compare(item, &reading, listed, &source)?;
+            return self.container(place, item, source, &reading, How::Disk(head)).map(|()| None);
+        }
+        let appended = error.is_none()
+            && open::has_archive_behind(head, &source)
+            && !read::wanted(&item, self.exhibited.settings)
+            && place.depth < self.exhibited.settings.ingest.cap_depth;
+        if appended {
+            // A program that unpacks itself, a picture with an archive behind it: what stands before is scanned like any file.
+            let (item, reading) = self.plain(item, head, &mut reader, None, false)?;
+            let item = self.compare(item, &reading, listed, &source)?;
+            return self.container(place, item, source, &reading, How::Appended).map(|()| None);
         }
         if self.skip == Skip::Group {
             self.exhibited.watch.read(1, item.size_bytes);
@@ -50,6 +70,20 @@ impl Worker<'_> {
         let (item, reading) = self.plain(item, head, &mut reader, error, true)?;
         let item = self.compare(item, &reading, listed, &source)?;
         self.finish(item, reading)
+    }
+
+    /// A later part of a split image: what it holds is read through the first.
+    fn later_part(&mut self, item: Item, listed: &Entry, source: &Source) -> Result<(), Error> {
+        let reading = self.hash(&item, &[], &mut source.reader())?;
+        let mut item = self.compare(item, &reading, listed, source)?;
+        take(&mut item, &reading);
+        if item.status == ItemStatus::Plain {
+            (item.status, item.definition) = (ItemStatus::Parsed, Some("part of a split image".to_owned()));
+        }
+        if let Some(trouble) = reading.trouble {
+            self.problem(&mut item, ItemStatus::Partial, Trouble::new(Code::Unreadable, trouble.detail))?;
+        }
+        self.end(item)
     }
 
     /// The content of an entry of a container, as it comes.
@@ -87,34 +121,59 @@ impl Worker<'_> {
                 None
             }
         };
-        if error.is_none() && self.opens(place, &mut item, head)? {
-            let mut spool = Spool::new(head, &mut capped);
-            let reading = self.hash(&item, head, &mut spool)?;
-            let source = spool.finish()?;
+        let (special, positioned) = (self.special.take(), self.positioned.take());
+        let image = || open::is_container(head) || positioned.as_ref().is_some_and(open::ends_as_image);
+        if error.is_none() && special.is_none() && self.opens(place, &mut item, image())? {
+            let (reading, source) = match positioned {
+                Some(source) => (self.hash(&item, head, &mut capped)?, source),
+                None => {
+                    let mut spool = Spool::new(head, &mut capped);
+                    (self.hash(&item, head, &mut spool)?, spool.finish()?)
+                }
+            };
             self.budget = self.budget.less(reading.size);
             let trouble = stop(capped.stopped, &reading).or_else(|| reading.trouble.clone());
             if let Some(trouble) = trouble {
                 self.problem(&mut item, ItemStatus::Partial, trouble)?;
             }
-            return self.container(place, item, head, source, &reading, false).map(|()| None);
+            return self.container(place, item, source, &reading, How::Spooled(head)).map(|()| None);
         }
         let database = media_type::is_sqlite(item.media_type.as_deref());
         if self.skip == Skip::Group || self.skip == Skip::Lone && !database {
+            if place.in_order {
+                // What comes after it must find the budget that it left the first time.
+                self.budget = self.budget.less(filled as u64 + drain(&mut capped, &mut self.buffer));
+            }
             self.exhibited.watch.read(1, item.size_bytes);
             return Ok(None);
         }
-        let (mut item, mut reading) = self.plain(item, head, &mut capped, error, true)?;
+        self.only = special.as_ref().and_then(|special| special.scan.clone());
+        let (mut item, mut reading) = self.plain(item, head, &mut capped, error, special.is_none())?;
         self.budget = self.budget.less(reading.size);
         if let Some(trouble) = stop(capped.stopped, &reading) {
             reading.trouble = None;
             self.problem(&mut item, ItemStatus::Partial, trouble)?;
         }
-        self.finish(item, reading)
+        match special {
+            Some(special) => self.whole(item, reading, special).map(|()| None),
+            None => self.finish(item, reading),
+        }
+    }
+
+    /// Ends an entry that stands for a whole disk or volume.
+    fn whole(&mut self, mut item: Item, reading: Reading, special: Special) -> Result<(), Error> {
+        if let Some((status, trouble)) = special.ends {
+            self.problem(&mut item, status, trouble)?;
+        } else if item.status == ItemStatus::Plain {
+            item.status = ItemStatus::Parsed;
+            item.definition = special.definition.filter(|_| reading.trouble.is_none());
+        }
+        self.finish(item, reading).map(|_| ())
     }
 
     /// Whether content is opened as a container; a cap on nesting is a problem.
-    fn opens(&mut self, place: &Place, item: &mut Item, head: &[u8]) -> Result<bool, Error> {
-        if !open::is_container(head) {
+    fn opens(&mut self, place: &Place, item: &mut Item, is_container: bool) -> Result<bool, Error> {
+        if !is_container {
             return Ok(false);
         }
         let cap = self.exhibited.settings.ingest.cap_depth;
@@ -135,7 +194,8 @@ impl Worker<'_> {
         early: Option<std::io::Error>,
         keep: bool,
     ) -> Result<(Item, Reading), Error> {
-        let wish = Wish { settings: self.exhibited.settings, stage: self.exhibited.stage, scan: true, keep };
+        let only = self.only.take();
+        let wish = Wish { settings: self.exhibited.settings, stage: self.exhibited.stage, scan: true, only, keep };
         let teller = &mut self.teller;
         let mut announced = 0;
         let mut found = |body: Body| {
@@ -151,7 +211,7 @@ impl Worker<'_> {
     }
 
     fn hash(&mut self, item: &Item, head: &[u8], reader: &mut dyn Read) -> Result<Reading, Error> {
-        let wish = Wish { settings: self.exhibited.settings, stage: self.exhibited.stage, scan: false, keep: false };
+        let wish = Wish { settings: self.exhibited.settings, stage: self.exhibited.stage, scan: false, only: None, keep: false };
         read::read(item, head, reader, &mut self.buffer, &wish, &mut |_| Ok(()))
     }
 
@@ -188,11 +248,13 @@ impl Worker<'_> {
 
     /// A file over the cap that is nearly all hole: its data are scanned, it is not hashed.
     pub(super) fn holes(&mut self, mut item: Item, source: &Source) -> Result<(), Error> {
+        // The sink has it with all that it announces: said with less it would be another item.
+        if self.skip == Skip::Group {
+            self.exhibited.watch.read(1, item.size_bytes);
+            return Ok(());
+        }
         let detail = format!("{} bytes with {} bytes of data: data scanned, not hashed", source.size(), source.blocks_bytes());
         self.problem(&mut item, ItemStatus::Skipped, Trouble::new(Code::CapBytes, detail))?;
-        if self.skip == Skip::Group {
-            return self.end(item);
-        }
         let mut announced = 0;
         let teller = &mut self.teller;
         let trouble = read::scan_extents(&item, source, &mut self.buffer, &mut |body| {
@@ -204,6 +266,18 @@ impl Worker<'_> {
             self.note(&mut item, Trouble::new(Code::Unreadable, trouble.detail))?;
         }
         self.end(item)
+    }
+}
+
+/// Reads to the end or the first error; how many bytes.
+fn drain(reader: &mut impl Read, buffer: &mut [u8]) -> u64 {
+    let mut all = 0;
+    loop {
+        let (filled, error) = read::fill(reader, buffer);
+        all += filled as u64;
+        if filled < buffer.len() || error.is_some() {
+            return all;
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! Takes an exhibit in and keeps all that ingest says; every run is held to the rules that hold for any evidence.
 
 use config::Settings;
-use ingest::{Job, Watch};
+use ingest::{Job, Step, Watch};
 use model::wire::Batch;
 use model::{Body, Code, ExhibitEnd, Id, Item, ItemStatus, Kind, LedgerRow, Problem, WorkUnit};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::Read;
 use std::path::Path;
 use std::sync::Mutex;
 use stream::stage::Stage;
@@ -20,18 +21,28 @@ pub struct Told {
     pub end: Option<ExhibitEnd>,
 }
 
-#[derive(Default)]
-struct Heard(Mutex<Told>);
+/// Something done to the evidence in the middle of a run.
+pub type Hook<'a> = Box<dyn Fn(&str) + Sync + Send + 'a>;
 
-impl Publish for Heard {
+#[derive(Default)]
+struct Heard<'a> {
+    told: Mutex<Told>,
+    /// Called with each batch that comes while an item is being read.
+    sent: Option<&'a Hook<'a>>,
+}
+
+impl Publish for Heard<'_> {
     fn unit(&self, unit: &WorkUnit) -> Result<(), stream::Error> {
-        self.0.lock().unwrap().units.push(unit.clone());
+        self.told.lock().unwrap().units.push(unit.clone());
         Ok(())
     }
 
     fn batch(&self, _exhibit: Id, batch: Batch) -> Result<(), stream::Error> {
         assert!(batch.entries.len() <= 500);
-        let mut told = self.0.lock().unwrap();
+        if let Some(sent) = self.sent {
+            sent("");
+        }
+        let mut told = self.told.lock().unwrap();
         for entry in batch.entries {
             let body = entry.open().unwrap();
             assert!(told.end.is_none(), "something after the end");
@@ -55,14 +66,22 @@ impl Publish for Heard {
 }
 
 /// Says which items are done already.
-struct Known(BTreeSet<Id>);
+struct Known<'a> {
+    done: &'a BTreeSet<Id>,
+    /// Called with the path of an item right before it is opened.
+    reading: Option<&'a Hook<'a>>,
+}
 
-impl Watch for Known {
+impl Watch for Known<'_> {
     fn done(&self, item: Id) -> bool {
-        self.0.contains(&item)
+        self.done.contains(&item)
     }
     fn listed(&self, _: u64, _: u64) {}
-    fn reading(&self, _: &str) {}
+    fn reading(&self, path: &str) {
+        if let Some(reading) = self.reading {
+            reading(path);
+        }
+    }
     fn read(&self, _: u64, _: u64) {}
 }
 
@@ -96,10 +115,15 @@ impl World {
 
     /// Takes an exhibit in and checks what must always hold.
     pub fn take(&self, evidence: &Path) -> Told {
-        let heard = Heard::default();
-        let known = Known(self.done.clone());
+        self.take_while(evidence, None, None)
+    }
+
+    /// The same, with something done to the evidence when an item is about to be opened, or when something was sent.
+    pub fn take_while<'a>(&'a self, evidence: &Path, reading: Option<&'a Hook<'a>>, sent: Option<&'a Hook<'a>>) -> Told {
+        let heard = Heard { told: Mutex::default(), sent };
+        let known = Known { done: &self.done, reading };
         let end = ingest::run(&self.job(evidence), &self.settings, &self.stage(), &heard, &known).unwrap();
-        let mut told = heard.0.into_inner().unwrap();
+        let mut told = heard.told.into_inner().unwrap();
         assert_eq!(told.end.as_ref(), Some(&end));
         told.items = told
             .bodies
@@ -141,6 +165,13 @@ impl Told {
             }
         }
         assert!(self.ledger().all(LedgerRow::adds_up), "a ledger row does not add up");
+        for row in self.ledger() {
+            let inside = self.items.iter().filter(|item| item.parent == Some(row.item)).count();
+            assert_eq!(inside as u64, row.records, "entries that are items: {:?}", row.reason);
+            let folders =
+                self.bodies.values().filter(|body| matches!(body, Body::Directory(row_) if row_.parent == Some(row.item)));
+            assert!(folders.count() as u64 <= row.rejected);
+        }
         let directories = self.bodies.values().filter(|body| matches!(body, Body::Directory(_))).count();
         assert_eq!(directories as u64, end.directories);
         assert_eq!(self.problems().filter(|problem| problem.item.is_none()).count() as u64, end.problems);
@@ -148,6 +179,10 @@ impl Told {
 
     pub fn problems(&self) -> impl Iterator<Item = &Problem> {
         self.bodies.values().filter_map(|body| if let Body::Problem(problem) = body { Some(problem) } else { None })
+    }
+
+    pub fn sightings(&self) -> impl Iterator<Item = &model::Sighting> {
+        self.bodies.values().filter_map(|body| if let Body::Sighting(sighting) = body { Some(&**sighting) } else { None })
     }
 
     pub fn ledger(&self) -> impl Iterator<Item = &LedgerRow> {
@@ -164,6 +199,33 @@ impl Told {
 
     pub fn paths(&self) -> Vec<&str> {
         self.items.iter().map(|item| item.path.as_str()).collect()
+    }
+
+    /// Status and problem codes of the only item at a path.
+    pub fn outcome(&self, path: &str) -> (ItemStatus, Vec<Code>) {
+        let item = self.item(path);
+        (item.status, self.codes(item))
+    }
+
+    /// The steps from the exhibit to an item, as `haul explain` takes them from a bundle.
+    pub fn chain(&self, item: &Item) -> Vec<Step> {
+        let raw = item.path_raw.clone().unwrap_or_else(|| item.path.clone().into_bytes());
+        let parent = self.items.iter().find(|outer| Some(outer.id) == item.parent);
+        let mut chain = parent.map(|outer| self.chain(outer)).unwrap_or_default();
+        chain.push(Step { item: item.id, path: raw, size_bytes: Some(item.size_bytes) });
+        chain
+    }
+
+    /// Opens every hashed item again, through every container: the bytes must be those that were hashed.
+    pub fn reopen(&self, world: &World, evidence: &Path) -> usize {
+        let hashed = self.items.iter().filter(|item| item.sha256.is_some());
+        for item in hashed.clone() {
+            let opened = ingest::reopen(&world.job(evidence), &world.settings, &self.chain(item));
+            let mut content = Vec::new();
+            opened.unwrap_or_else(|error| panic!("{}: {error}", item.path)).read_to_end(&mut content).unwrap();
+            assert_eq!(Some(model::Digest::of(&content)), item.sha256, "{} opened again", item.path);
+        }
+        hashed.count()
     }
 
     /// Codes of the problems of an item.

@@ -36,6 +36,40 @@ impl Masks {
     }
 }
 
+/// What little says that most blocks of noise hold nothing: looked at before anything is sorted.
+#[derive(Clone, Copy, Default, Debug, PartialEq)]
+pub struct Outline {
+    /// 0x00 to 0x1f.
+    pub control: u64,
+    /// 0x80 to 0xff.
+    pub high: u64,
+    /// `@`.
+    pub at: u64,
+    /// What no seed phrase in any language holds: control characters but 0x09 to 0x0d, the first bytes of Greek, Cyrillic, Hebrew,
+    /// Arabic and Syriac letters (0xce to 0xdf) and of characters of four bytes (0xf0 on).
+    pub foreign: u64,
+}
+
+impl Outline {
+    /// Printable ASCII and 0x7f.
+    pub fn plain(&self) -> u64 {
+        !(self.control | self.high)
+    }
+}
+
+/// The outline of a block.
+#[inline(always)]
+pub fn outline(block: &[u8; BLOCK]) -> Outline {
+    Outline {
+        control: mask(block, |byte| byte < 0x20),
+        high: mask(block, |byte| byte >= 0x80),
+        at: mask(block, |byte| byte == b'@'),
+        foreign: mask(block, |byte| {
+            ((byte < 0x20) & (byte.wrapping_sub(0x09) >= 5)) | (byte.wrapping_sub(0xce) < 18) | (byte >= 0xf0)
+        }),
+    }
+}
+
 /// Sorts a block. Each class is one comparison over all bytes, which compilers turn into vector instructions of any processor; gathering
 /// the results into bits is what they do badly, hence the two versions below for processors that have an instruction for it.
 #[inline(always)]
@@ -101,6 +135,63 @@ pub fn classify_avx2(block: &[u8; BLOCK]) -> Masks {
     }
 }
 
+/// The outline with AVX2.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[allow(unsafe_code)]
+#[target_feature(enable = "avx2")]
+pub fn outline_avx2(block: &[u8; BLOCK]) -> Outline {
+    use std::arch::x86_64::{
+        __m256i, _mm256_andnot_si256, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_max_epu8, _mm256_min_epu8,
+        _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8, _mm256_sub_epi8,
+    };
+    let (halves, _) = block.as_chunks::<32>();
+    let (first, second) = (halves.first().unwrap_or(&[0; 32]), halves.get(1).unwrap_or(&[0; 32]));
+    // SAFETY: each points to 32 bytes; the load asks for no alignment.
+    let (low, high) = unsafe { (_mm256_loadu_si256(first.as_ptr().cast()), _mm256_loadu_si256(second.as_ptr().cast())) };
+    let bits = |low: __m256i, high: __m256i| {
+        u64::from(_mm256_movemask_epi8(low) as u32) | u64::from(_mm256_movemask_epi8(high) as u32) << 32
+    };
+    let splat = |byte: u8| _mm256_set1_epi8(byte as i8);
+    let up_to = |value: __m256i, last: u8| _mm256_cmpeq_epi8(_mm256_min_epu8(value, splat(last)), value);
+    let from = |value: __m256i, first: u8| _mm256_cmpeq_epi8(_mm256_max_epu8(value, splat(first)), value);
+    let foreign = |value: __m256i| {
+        let space = up_to(_mm256_sub_epi8(value, splat(0x09)), 4);
+        let letter = up_to(_mm256_sub_epi8(value, splat(0xce)), 17);
+        _mm256_or_si256(_mm256_andnot_si256(space, up_to(value, 0x1f)), _mm256_or_si256(letter, from(value, 0xf0)))
+    };
+    Outline {
+        control: bits(up_to(low, 0x1f), up_to(high, 0x1f)),
+        high: bits(low, high),
+        at: bits(_mm256_cmpeq_epi8(low, splat(b'@')), _mm256_cmpeq_epi8(high, splat(b'@'))),
+        foreign: bits(foreign(low), foreign(high)),
+    }
+}
+
+/// The outline with AVX-512.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[allow(unsafe_code)]
+#[target_feature(enable = "avx512f,avx512bw")]
+pub fn outline_avx512(block: &[u8; BLOCK]) -> Outline {
+    use std::arch::x86_64::{
+        _mm512_cmpeq_epi8_mask, _mm512_cmpge_epu8_mask, _mm512_cmplt_epu8_mask, _mm512_loadu_si512, _mm512_movepi8_mask,
+        _mm512_set1_epi8, _mm512_sub_epi8,
+    };
+    // SAFETY: it points to 64 bytes; the load asks for no alignment.
+    let bytes = unsafe { _mm512_loadu_si512(block.as_ptr().cast()) };
+    let splat = |byte: u8| _mm512_set1_epi8(byte as i8);
+    let control = _mm512_cmplt_epu8_mask(bytes, splat(0x20));
+    let space = _mm512_cmplt_epu8_mask(_mm512_sub_epi8(bytes, splat(0x09)), splat(5));
+    let letter = _mm512_cmplt_epu8_mask(_mm512_sub_epi8(bytes, splat(0xce_u8)), splat(18));
+    Outline {
+        control,
+        high: _mm512_movepi8_mask(bytes),
+        at: _mm512_cmpeq_epi8_mask(bytes, splat(b'@')),
+        foreign: control & !space | letter | _mm512_cmpge_epu8_mask(bytes, splat(0xf0)),
+    }
+}
+
 /// The same with AVX-512: a comparison of 64 bytes is a mask.
 #[cfg(target_arch = "x86_64")]
 #[inline]
@@ -147,28 +238,36 @@ mod tests {
                 assert_eq!(bit(masks.control), *byte < 0x20);
                 assert_eq!(bit(masks.high), *byte >= 0x80);
             }
-            assert!(vector(&block).iter().all(|other| *other == masks));
+            assert!(vector(&block).iter().all(|(_, other)| *other == masks));
+            let outline = outline(&block);
+            for (index, byte) in block.iter().enumerate() {
+                let bit = |mask: u64| mask >> index & 1 == 1;
+                let foreign = matches!(byte, 0..=8 | 0x0e..=0x1f | 0xce..=0xdf | 0xf0..=0xff);
+                assert_eq!((bit(outline.at), bit(outline.foreign)), (*byte == b'@', foreign));
+            }
+            assert_eq!((outline.control, outline.high), (masks.control, masks.high));
+            assert!(vector(&block).iter().all(|(other, _)| *other == outline));
         }
     }
 
     /// What the vector versions say that this processor can run.
     #[cfg(target_arch = "x86_64")]
     #[allow(unsafe_code)]
-    fn vector(block: &[u8; BLOCK]) -> Vec<Masks> {
+    fn vector(block: &[u8; BLOCK]) -> Vec<(Outline, Masks)> {
         let mut all = Vec::new();
         if is_x86_feature_detected!("avx2") {
             // SAFETY: the processor has AVX2.
-            all.push(unsafe { classify_avx2(block) });
+            all.push(unsafe { (outline_avx2(block), classify_avx2(block)) });
         }
         if is_x86_feature_detected!("avx512bw") {
             // SAFETY: the processor has AVX-512 F and BW.
-            all.push(unsafe { classify_avx512(block) });
+            all.push(unsafe { (outline_avx512(block), classify_avx512(block)) });
         }
         all
     }
 
     #[cfg(not(target_arch = "x86_64"))]
-    fn vector(_block: &[u8; BLOCK]) -> Vec<Masks> {
+    fn vector(_block: &[u8; BLOCK]) -> Vec<(Outline, Masks)> {
         Vec::new()
     }
 

@@ -1,15 +1,14 @@
 //! One pass over a window: class patterns say where to look closer.
 
-use super::masks::{BLOCK, Masks, classify};
+use super::masks::{BLOCK, Masks, Outline, classify, outline};
 #[cfg(target_arch = "x86_64")]
-use super::masks::{classify_avx2, classify_avx512};
+use super::masks::{classify_avx2, classify_avx512, outline_avx2, outline_avx512};
 use super::wide::Marks;
 use super::{Hit, Mode, email, iban, phone, run, seed, url};
 
 /// Finds in a window read as ASCII and UTF-8; where UTF-16 could stand goes to `marks`. Hits come in no order.
 pub fn scan(bytes: &[u8], mode: Mode, hits: &mut Vec<Hit>, marks: Option<&mut Marks>) {
-    let mut pass = Pass { bytes, mode, hits, marks, run_start: 0, run_open: false, seed_end: 0 };
-    pass.fastest();
+    Pass::new(bytes, mode, hits, marks).fastest();
 }
 
 struct Pass<'a> {
@@ -22,7 +21,20 @@ struct Pass<'a> {
     run_open: bool,
     /// Up to here words have been looked at.
     seed_end: usize,
+    /// Every block is looked at closely: what the outlines must not change.
+    #[cfg(test)]
+    thorough: bool,
 }
+
+/// Outlines of the blocks around the one that is asked about.
+struct Around {
+    previous: Outline,
+    current: Outline,
+    next: Outline,
+}
+
+/// The flags of four good groups.
+const GROUPS: u64 = 0x8000_8000_8000_8000;
 
 /// The bits that lie `by` bytes further on.
 #[inline(always)]
@@ -30,7 +42,21 @@ fn after(current: u64, next: u64, by: u32) -> u64 {
     (current >> by) | (next << (64 - by))
 }
 
-impl Pass<'_> {
+impl<'a> Pass<'a> {
+    fn new(bytes: &'a [u8], mode: Mode, hits: &'a mut Vec<Hit>, marks: Option<&'a mut Marks>) -> Pass<'a> {
+        Pass {
+            bytes,
+            mode,
+            hits,
+            marks,
+            run_start: 0,
+            run_open: false,
+            seed_end: 0,
+            #[cfg(test)]
+            thorough: false,
+        }
+    }
+
     /// Runs with the widest vectors that the processor has. The only unsafe code: calls that need what was just asked for.
     #[cfg(target_arch = "x86_64")]
     #[allow(unsafe_code)]
@@ -42,60 +68,91 @@ impl Pass<'_> {
             // SAFETY: the processor has AVX2, BMI1 (older than BMI2) and BMI2.
             unsafe { self.run_avx2() }
         } else {
-            self.run(classify);
+            self.run(outline, classify);
         }
     }
 
     #[cfg(not(target_arch = "x86_64"))]
     fn fastest(&mut self) {
-        self.run(classify);
+        self.run(outline, classify);
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f,avx512bw,bmi1,bmi2")]
     fn run_avx512(&mut self) {
-        self.run(|block| classify_avx512(block));
+        self.run(|block| outline_avx512(block), |block| classify_avx512(block));
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,bmi1,bmi2")]
     fn run_avx2(&mut self) {
-        self.run(|block| classify_avx2(block));
+        self.run(|block| outline_avx2(block), |block| classify_avx2(block));
     }
 
-    /// Sorts block after block; each is looked at together with its neighbours.
+    /// Looks at the outline of block after block, and closer where something could be: in noise that is one block in twenty. A block
+    /// that is looked at closely is sorted together with its neighbours.
     #[inline(always)]
-    fn run(&mut self, classify: impl Fn(&[u8; BLOCK]) -> Masks) {
+    fn run(&mut self, outline: impl Fn(&[u8; BLOCK]) -> Outline, classify: impl Fn(&[u8; BLOCK]) -> Masks) {
         let (blocks, tail) = self.bytes.as_chunks::<BLOCK>();
         let mut padded = [0; BLOCK];
         for (to, from) in padded.iter_mut().zip(tail) {
             *to = *from;
         }
-        let mut previous = Masks::default();
-        let (mut base, mut flags) = (0, 0);
-        // One block late, so that what follows a block is known. The first is nothing.
-        let mut current = None;
-        for block in blocks {
-            let next = classify(block);
-            if let Some(current) = current {
-                flags = self.block(base, flags, &previous, &current, &next);
-                previous = current;
-                base += BLOCK;
+        let count = blocks.len() + usize::from(!tail.is_empty());
+        let block = |number: usize| blocks.get(number).unwrap_or(&padded);
+        let mut around = Around { previous: Outline::default(), current: Outline::default(), next: outline(block(0)) };
+        // Flags of the groups of 16 without a foreign byte, of the block before and, if that was sorted, those of its words.
+        let (mut texts, mut flags) = (0, 0);
+        // Which block was looked at last, and the masks around it.
+        let mut sorted = usize::MAX;
+        let (mut previous, mut current, mut next) = (Masks::default(), Masks::default(), Masks::default());
+        for number in 0..count {
+            around.previous = around.current;
+            around.current = around.next;
+            around.next = if number + 1 < count { outline(block(number + 1)) } else { Outline::default() };
+            let here = good_groups(around.current.foreign);
+            let phrase = here & (here << 16 | texts >> 48);
+            texts = here;
+            let goes_on = number > 0 && sorted == number - 1;
+            if !(self.is_worth(&around, phrase, goes_on)) {
+                continue;
             }
-            current = Some(next);
-        }
-        let next = classify(&padded);
-        if let Some(current) = current {
-            flags = self.block(base, flags, &previous, &current, &next);
-            previous = current;
-            base += BLOCK;
-        }
-        if !tail.is_empty() {
-            self.block(base, flags, &previous, &next, &Masks::default());
+            // One place that sorts: the block behind, and where the one before was passed over, that one and this.
+            let from = if goes_on { number + 1 } else { number.saturating_sub(1) };
+            for wanted in from..=number + 1 {
+                (previous, current) = (current, next);
+                next = if wanted < count || tail.is_empty() { classify(block(wanted)) } else { Masks::default() };
+            }
+            if !goes_on {
+                // No run of eight ends the block before, or it would have been sorted.
+                self.run_start = number * BLOCK - previous.token().leading_ones() as usize;
+                flags = GROUPS;
+            }
+            flags = self.block(number * BLOCK, flags, &previous, &current, &next);
+            sorted = number;
         }
         if self.run_open {
             self.token(self.run_start, self.bytes.len());
         }
+    }
+
+    /// Whether a block can hold, or begin, anything: seven printable characters in a row (`tg://ab` is the shortest of all but mail
+    /// addresses), `@` between printable characters (`a@b.co`), three characters of UTF-16, a stretch that could be of a phrase, or
+    /// the rest of what the block before began.
+    #[inline(always)]
+    fn is_worth(&self, around: &Around, phrase: u64, goes_on: bool) -> bool {
+        #[cfg(test)]
+        if self.thorough {
+            return true;
+        }
+        let (before, plain, next) = (around.previous.plain(), around.current.plain(), around.next.plain());
+        let (two, two_next) = (plain & after(plain, next, 1), next & next >> 1);
+        let (four, four_next) = (two & after(two, two_next, 2), two_next & two_next >> 2);
+        let seven = four & after(four, four_next, 3);
+        let mail = around.current.at & after(four, four_next, 1) & (plain << 1 | before >> 63);
+        let pairs = plain & (around.current.control >> 1);
+        let wide = pairs & (pairs >> 2) & (pairs >> 4);
+        (seven | mail | wide | phrase) != 0 || (goes_on && before >> 63 == 1)
     }
 
     #[inline(always)]
@@ -234,19 +291,38 @@ impl Pass<'_> {
             let here = flags_here & good_groups(long_words(current, next) | long_gaps(current, next));
             let second_groups = here & (here << 16 | before >> 48);
             if second_groups != 0 {
-                self.probe(base, second_groups, current);
+                self.probe(base, second_groups, previous, current, next);
             }
         }
         flags_here
     }
 
     #[inline(never)]
-    fn probe(&mut self, base: usize, mut second_groups: u64, current: &Masks) {
+    fn probe(&mut self, base: usize, mut second_groups: u64, previous: &Masks, current: &Masks, next: &Masks) {
+        let before = previous.letter | previous.high;
+        let around = (current.letter | current.high, next.letter | next.high);
         while second_groups != 0 {
             // The second of two good groups: whatever begins in the 31 bytes before the first reaches into it.
             let place = second_groups.trailing_zeros() & !15;
             let from = base + place as usize;
             second_groups &= second_groups - 1;
+            if from < self.seed_end {
+                continue;
+            }
+            let letters = match place {
+                0 => seed::Surroundings { behind: around.0, before },
+                _ => seed::Surroundings {
+                    behind: after(around.0, around.1, place),
+                    before: around.0 << (64 - place) | before >> place,
+                },
+            };
+            #[cfg(test)]
+            let letters = Some(letters).filter(|_| !self.thorough);
+            #[cfg(not(test))]
+            let letters = Some(letters);
+            if letters.is_some_and(|letters| seed::is_hopeless(self.bytes, from, &letters)) {
+                continue;
+            }
             // Text has no control characters but tabs and line ends.
             let is_text = |byte: &u8| *byte >= 0x20 || matches!(byte, b'\t' | b'\n' | b'\r');
             // And no list has a letter of Greek, Cyrillic, Hebrew or Arabic.
@@ -254,7 +330,7 @@ impl Pass<'_> {
             let group = || self.bytes.get(from..from + 16).unwrap_or(&[]);
             let plain = (current.control >> place) as u16 == 0 || group().iter().all(is_text);
             let plain = plain && ((current.high >> place) as u16 == 0 || !group().iter().any(is_foreign));
-            if from >= self.seed_end && plain {
+            if plain {
                 self.seed_end = seed::probe(self.bytes, from, self.hits);
             }
         }
@@ -265,7 +341,7 @@ impl Pass<'_> {
 /// too few.
 #[inline(always)]
 fn good_groups(bad: u64) -> u64 {
-    bad.wrapping_sub(0x0001_0001_0001_0001) & !bad & 0x8000_8000_8000_8000
+    bad.wrapping_sub(0x0001_0001_0001_0001) & !bad & GROUPS
 }
 
 /// Those places that begin `count` (9 to 16) bytes of a class in a row.
@@ -298,4 +374,98 @@ fn short_words(previous: &Masks, current: &Masks, next: &Masks) -> u64 {
     let one = !second & !after(current.digit, next.digit, 1);
     let two = second & !after(word, word_next, 2);
     begins & (one | two)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn next(state: &mut u64) -> u64 {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        *state
+    }
+
+    fn hits(bytes: &[u8], run: impl Fn(&mut Pass<'_>)) -> Vec<String> {
+        let (mut hits, mut marks) = (Vec::new(), Marks::default());
+        let mut pass = Pass::new(bytes, Mode::All, &mut hits, Some(&mut marks));
+        run(&mut pass);
+        let mut all: Vec<String> = hits.iter().map(|hit| format!("{hit:?}")).collect();
+        all.push(format!("{:?}", marks.stretches(bytes.len())));
+        all.sort();
+        all.dedup();
+        all
+    }
+
+    /// What can be found, the shortest forms among it, at every place of a block, in noise and in text and across the borders.
+    #[test]
+    fn outlines_hide_nothing() {
+        let phrase = "legal winner thank year wave sausage worth useful legal winner thank yellow";
+        let japanese = "あいこくしん　あいこくしん　あいこくしん　あいこくしん　あいこくしん　あいこくしん　あいこくしん　あいこくしん　あいこくしん　あいこくしん　あいこくしん　あおぞら";
+        let wide: Vec<u8> = "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa".bytes().flat_map(|byte| [byte, 0]).collect();
+        let plants: [&[u8]; 9] = [
+            b"a@b.co",
+            b"tg://ab",
+            b"+66812345678",
+            b"1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa",
+            b"4Ex9GLMNbQ7RxG9R8iGHBUCFCp3h5pWmcTQVY7e9cWV1jPqsN2iJYrkeX6R6cPGHRcL3mbNN4DTBjyc4rUNhEBBFMmCfn5B8PZgyaHHqZ8Q",
+            b"GB82 WEST 1234 5698 7654 32",
+            phrase.as_bytes(),
+            japanese.as_bytes(),
+            &wide,
+        ];
+        let mut state = 0x1234_5678_9abc_def1;
+        for round in 0..1_200usize {
+            let mut bytes: Vec<u8> = (0..700).map(|_| (next(&mut state) >> 32) as u8).collect();
+            // Noise, zeros, text, UTF-8: what stands around.
+            match round % 4 {
+                1 => bytes.fill(0),
+                2 => bytes.iter_mut().for_each(|byte| *byte = b"etaoin shrdlu\n,.@+:/0123456789-"[usize::from(*byte) % 31]),
+                3 => bytes.iter_mut().for_each(|byte| *byte |= 0x80),
+                _ => {}
+            }
+            let plant = plants[round / 4 % plants.len()];
+            let at = 64 + next(&mut state) as usize % 300;
+            bytes[at..at + plant.len()].copy_from_slice(plant);
+            let thorough = hits(&bytes, |pass| {
+                pass.thorough = true;
+                pass.run(outline, classify);
+            });
+            assert_eq!(hits(&bytes, |pass| pass.run(outline, classify)), thorough, "round {round}");
+            assert_eq!(hits(&bytes, |pass| pass.fastest()), thorough, "round {round}, vectors");
+        }
+    }
+
+    /// Rows of words, most of them of lists, in every layout and with what breaks a row: the quick look must turn away nothing that the
+    /// thorough one takes, wherever the text stands in its blocks.
+    #[test]
+    fn no_phrase_is_turned_away_unread() {
+        let lists: Vec<&[&str; 2048]> = bip39::Language::ALL.iter().map(|language| language.word_list()).collect();
+        let gaps = [" ", " ", " ", "\n", ", ", "\\n", "\\n2. ", "\",\"", "\u{3000}", "  ", " 7) ", "\0"];
+        let others = ["the", "a", "of", "investigation", "Straße", "n", "tests", "слово", "\\tability"];
+        let mut state = 0x2545_f491_4f6c_dd1d;
+        let mut pick = move |count: usize| next(&mut state) as usize % count;
+        let mut found = 0;
+        for round in 0..3_000 {
+            let (list, gap) = (lists[if round % 2 == 0 { 0 } else { pick(10) }], gaps[pick(gaps.len())]);
+            let mut text = "-".repeat(pick(64)) + gap;
+            for _ in 0..pick(3) + 1 {
+                let entropy: [u8; 16] = std::array::from_fn(|_| pick(256) as u8);
+                let language = bip39::Language::ALL.iter().find(|language| language.word_list()[0] == list[0]).copied();
+                let phrase = bip39::Mnemonic::from_entropy_in(language.unwrap(), &entropy).unwrap().to_string();
+                for word in phrase.split(' ').skip(if pick(4) == 0 { pick(12) } else { 0 }) {
+                    text = text + word + if pick(60) == 0 { gaps[pick(gaps.len())] } else { gap };
+                }
+                text = text + if pick(2) == 0 { others[pick(others.len())] } else { "" } + gaps[pick(gaps.len())];
+            }
+            let thorough = hits(text.as_bytes(), |pass| {
+                pass.thorough = true;
+                pass.run(outline, classify);
+            });
+            found += thorough.len() - 1;
+            assert_eq!(hits(text.as_bytes(), |pass| pass.fastest()), thorough, "round {round}: {text}");
+        }
+        assert!(found > 2_000, "{found}");
+    }
 }

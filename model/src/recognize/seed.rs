@@ -49,6 +49,77 @@ pub fn probe(bytes: &[u8], from: usize, hits: &mut Vec<Hit>) -> usize {
     end
 }
 
+/// Letters and bytes above ASCII around a place, one bit a byte, as far as 64 to each side.
+pub struct Surroundings {
+    /// From the place on; bit 0 is the place.
+    pub behind: u64,
+    /// Before the place; bit 63 is the byte before it.
+    pub before: u64,
+}
+
+/// Whether [`probe`] would turn away for sure: the word that it would look at first is of no list, or stands in a row of less than
+/// [`FEWEST`] that are. Only what is easy is decided: words of ASCII letters, no escapes, gaps of any kind.
+#[inline]
+pub fn is_hopeless(bytes: &[u8], from: usize, letters: &Surroundings) -> bool {
+    let inside = letters.behind & letters.before >> 63 & 1 == 1;
+    let mut at = if inside { letters.behind.trailing_ones() } else { 0 };
+    // Words between ideographic spaces look like one.
+    if !bytes.get(from..from + at as usize).is_some_and(<[u8]>::is_ascii) {
+        return false;
+    }
+    let mut count = 0;
+    // To the right, from the word in question on, until a word is of no list.
+    let mut first = None;
+    loop {
+        let rest = letters.behind.checked_shr(at).unwrap_or(0);
+        at += rest.trailing_zeros();
+        let length = letters.behind.checked_shr(at).unwrap_or(0).trailing_ones();
+        if at + length >= 64 {
+            return false;
+        }
+        let start = from + at as usize;
+        match easy_word(bytes, start, length as usize) {
+            None => return false,
+            Some(false) => break,
+            Some(true) => count += 1,
+        }
+        first = first.or(Some(at));
+        if count >= FEWEST {
+            return false;
+        }
+        at += length;
+    }
+    let Some(first) = first else { return true };
+    // And to the left.
+    let before = if first == 0 { letters.before } else { letters.before >> first | letters.behind << (64 - first) };
+    let mut gone = 0;
+    while count < FEWEST {
+        gone += before.checked_shl(gone).unwrap_or(0).leading_zeros();
+        let length = before.checked_shl(gone).unwrap_or(0).leading_ones();
+        let start = (from + first as usize).checked_sub((gone + length) as usize);
+        match start.filter(|_| gone + length < 64).map(|start| easy_word(bytes, start, length as usize)) {
+            None | Some(None) => return false,
+            Some(Some(false)) => return true,
+            Some(Some(true)) => count += 1,
+        }
+        gone += length;
+    }
+    false
+}
+
+/// Whether a word could be of a list; `None` if that is not easy to say: behind a backslash, or not of ASCII.
+#[inline(always)]
+fn easy_word(bytes: &[u8], start: usize, length: usize) -> Option<bool> {
+    let escaped = start.checked_sub(1).and_then(|before| bytes.get(before)) == Some(&b'\\');
+    if escaped {
+        return None;
+    }
+    match bytes.get(start..).and_then(|rest| rest.first_chunk::<8>()) {
+        Some(eight) if length <= 8 => words::letters_could_be(*eight, length),
+        _ => bytes.get(start..start + length).filter(|word| word.is_ascii()).map(words::could_be),
+    }
+}
+
 /// Whether a word stands among enough that could be of a list, with the same gap between.
 fn is_among_words(bytes: &[u8], middle: Span, gap: Span) -> bool {
     let fits = |gap_here: Span, next: Span| words::could_be(text(bytes, next)) && same_gap(bytes, gap_here, gap);

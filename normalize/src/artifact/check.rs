@@ -26,6 +26,14 @@ fn check_variant(variant: &Variant) -> Result<(), String> {
     if variant.require.is_empty() || variant.query.is_empty() {
         return Err("requires no table or has no query".to_owned());
     }
+    let patterns = |tables: &Tables| tables.keys().filter(|table| table.contains('*')).cloned().collect::<Vec<_>>();
+    let (wanted, more) = (patterns(&variant.require), patterns(&variant.optional));
+    if wanted.len() > 1
+        || wanted.iter().any(|table| table.find('*') != Some(table.len() - 1))
+        || more.iter().any(|table| !wanted.contains(table))
+    {
+        return Err("one required table at most may be a pattern, with * at its end".to_owned());
+    }
     let exact = declare(&variant.require, &variant.optional, false).map_err(|error| error.to_string())?;
     let crowded = declare(&variant.require, &variant.optional, true).map_err(|error| error.to_string())?;
     let mut pairs = BTreeSet::new();

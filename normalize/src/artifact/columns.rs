@@ -1,13 +1,15 @@
 //! From columns of a query to fields of a record.
 //!
 //! Aliases are the field names of `model::record`, but for: `thread` (`thread_key`), `account` (`account_key`),
-//! `sent_time`, `received_time`, `edited_time`, `created_time`, `start_time`, and `message_row`, `contact_row` (rowid of the
+//! `sent_time`, `received_time`, `edited_time`, `created_time`, `start_time`, `visit_time`, `located_time`, and `message_row`, `contact_row` (rowid of the
 //! message or contact that a child belongs to), `message_table` (its table, where that differs by row). Ordinals are resolved once for a query.
 
 use super::Query;
 use crate::decode::time;
 use model::provenance::Provenance;
-use model::record::{Account, Attachment, Call, Contact, ContactPoint, Message, Participant, Record, Thread};
+use model::record::{
+    Account, Attachment, Call, Contact, ContactPoint, DeviceFact, Location, Message, Participant, Record, Thread, Visit,
+};
 use model::{Code, Locator, Stamp};
 use rusqlite::types::ValueRef;
 use rusqlite::{Row, Statement};
@@ -80,6 +82,22 @@ impl<'a> Cells<'a> {
         Ok(number)
     }
 
+    /// A decimal number as text, the shortest that reads as the same float.
+    fn decimal(&mut self, ordinal: Ordinal, field: &'static str) -> Result<Option<String>, Reject> {
+        let number = match self.value(ordinal) {
+            ValueRef::Null => return Ok(None),
+            ValueRef::Integer(number) => return Ok(Some(number.to_string())),
+            ValueRef::Real(number) => Some(number),
+            ValueRef::Text(bytes) => std::str::from_utf8(bytes).ok().and_then(|text| text.trim().parse().ok()),
+            ValueRef::Blob(_) => None,
+        };
+        let number = number.filter(|number| number.is_finite());
+        if number.is_none() {
+            self.wrong.push((Code::ValueUndecodable, field, "not a number".to_owned()));
+        }
+        Ok(number.map(|number| number.to_string()))
+    }
+
     fn time(&mut self, ordinal: Ordinal, field: &'static str) -> Result<Option<Stamp>, Reject> {
         let stamp = match self.value(ordinal) {
             ValueRef::Null => return Ok(None),
@@ -127,6 +145,9 @@ macro_rules! record_columns {
     };
     (@make Attachment, $self:ident, $cells:ident, $provenance:ident, $app:ident, { $($field:ident: $take:ident = $alias:literal,)+ }) => {
         Attachment { provenance: $provenance, $($field: $cells.$take($self.$field, $alias)?,)+ }
+    };
+    (@make DeviceFact, $self:ident, $cells:ident, $provenance:ident, $app:ident, { $($field:ident: $take:ident = $alias:literal,)+ }) => {
+        DeviceFact { provenance: $provenance, $($field: $cells.$take($self.$field, $alias)?,)+ }
     };
     (@make $record:ident, $self:ident, $cells:ident, $provenance:ident, $app:ident, { $($field:ident: $take:ident = $alias:literal,)+ } $($fixed:ident: $value:expr)?) => {
         $record { provenance: $provenance, app: $app.to_owned(), $($field: $cells.$take($self.$field, $alias)?,)+ $($fixed: $value,)? }
@@ -231,6 +252,37 @@ record_columns!(
     }
 );
 
+record_columns!(
+    DeviceColumns,
+    DeviceFact { kind: word = "kind", value: text = "value", raw: word = "raw", label: text = "label" }
+);
+
+record_columns!(
+    VisitColumns,
+    Visit {
+        url: text = "url",
+        title: text = "title",
+        visited: time = "visit_time",
+        transition: text = "transition",
+        typed: flag = "typed",
+        referrer: text = "referrer",
+        extra: text = "extra",
+    }
+);
+
+record_columns!(
+    LocationColumns,
+    Location {
+        latitude: decimal = "latitude",
+        longitude: decimal = "longitude",
+        accuracy_m: decimal = "accuracy_m",
+        located: time = "located_time",
+        source: text = "source",
+        label: text = "label",
+        extra: text = "extra",
+    }
+);
+
 /// Ordinals of the record's kind.
 #[derive(Debug)]
 enum Kind {
@@ -242,6 +294,9 @@ enum Kind {
     ContactPoint(ContactPointColumns),
     Call(CallColumns),
     Attachment(AttachmentColumns),
+    Device(DeviceColumns),
+    Visit(VisitColumns),
+    Location(LocationColumns),
 }
 
 /// Where the fields of a query's record stand in its rows.
@@ -269,6 +324,9 @@ impl Columns {
             "contact_point" => Kind::ContactPoint(ContactPointColumns::default()),
             "call" => Kind::Call(CallColumns::default()),
             "attachment" => Kind::Attachment(AttachmentColumns::default()),
+            "device" => Kind::Device(DeviceColumns::default()),
+            "visit" => Kind::Visit(VisitColumns::default()),
+            "location" => Kind::Location(LocationColumns::default()),
             other => return Err(format!("no record is called {other:?}")),
         };
         let (mut row_id, mut message_table) = (None, None);
@@ -306,6 +364,9 @@ impl Columns {
             Kind::ContactPoint(columns) => Record::ContactPoint(columns.build(cells, provenance, app)?),
             Kind::Call(columns) => Record::Call(Box::new(columns.build(cells, provenance, app)?)),
             Kind::Attachment(columns) => Record::Attachment(columns.build(cells, provenance, app)?),
+            Kind::Device(columns) => Record::Device(columns.build(cells, provenance, app)?),
+            Kind::Visit(columns) => Record::Visit(Box::new(columns.build(cells, provenance, app)?)),
+            Kind::Location(columns) => Record::Location(Box::new(columns.build(cells, provenance, app)?)),
         })
     }
 }
@@ -321,6 +382,9 @@ impl Kind {
             Kind::ContactPoint(columns) => columns.set(alias, ordinal),
             Kind::Call(columns) => columns.set(alias, ordinal),
             Kind::Attachment(columns) => columns.set(alias, ordinal),
+            Kind::Device(columns) => columns.set(alias, ordinal),
+            Kind::Visit(columns) => columns.set(alias, ordinal),
+            Kind::Location(columns) => columns.set(alias, ordinal),
         }
     }
 
@@ -332,7 +396,9 @@ impl Kind {
             Kind::Participant(columns) => &[("thread", columns.thread_key), ("account", columns.account_key)],
             Kind::ContactPoint(columns) => &[("contact_row", columns.contact), ("kind", columns.kind), ("raw", columns.raw)],
             Kind::Attachment(columns) => &[("message_row", columns.message)],
-            Kind::Message(_) | Kind::Contact(_) | Kind::Call(_) => &[],
+            Kind::Device(columns) => &[("kind", columns.kind), ("raw", columns.raw)],
+            Kind::Location(columns) => &[("latitude", columns.latitude), ("longitude", columns.longitude)],
+            Kind::Message(_) | Kind::Contact(_) | Kind::Call(_) | Kind::Visit(_) => &[],
         };
         wanted.iter().find(|(_, ordinal)| ordinal.is_none()).map(|(name, _)| *name)
     }
@@ -396,6 +462,19 @@ mod tests {
             codes,
             [(Code::ValueUndecodable, "outgoing"), (Code::ValueUndecodable, "sent_time"), (Code::TextInvalid, "text")]
         );
+    }
+
+    #[test]
+    fn degrees_keep_every_digit_of_the_float() {
+        let (place, wrong) =
+            build("location", "SELECT 1 AS row_id, 1.0 / 3 AS latitude, '104.92' AS longitude, 65 AS accuracy_m, x'00' AS label");
+        let Ok(Record::Location(place)) = place else { panic!() };
+        assert_eq!((place.latitude.as_deref(), place.longitude.as_deref()), (Some("0.3333333333333333"), Some("104.92")));
+        assert_eq!(place.accuracy_m.as_deref(), Some("65"));
+        assert!(wrong.is_empty());
+        let (place, wrong) = build("location", "SELECT 1 AS row_id, 9e999 AS latitude, 'east' AS longitude");
+        let Ok(Record::Location(place)) = place else { panic!() };
+        assert_eq!((place.latitude, place.longitude, wrong.len()), (None, None, 2));
     }
 
     #[test]

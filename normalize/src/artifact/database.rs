@@ -22,7 +22,7 @@ pub fn read_database(input: &Input<'_>, set: &Set, emit: &mut Emit<'_>) -> Outco
             Fit::Variant(variant) => {
                 read = true;
                 emit.define(&artifact.name, artifact.sha256);
-                complete &= read_variant(&mut evidence, artifact, variant, &schema, emit);
+                complete &= read_variant(&mut evidence, artifact, &variant, &schema, emit);
             }
             Fit::Drift(missing) => {
                 complete = false;
@@ -110,6 +110,7 @@ pub fn read_as_recovered(input: &Input<'_>, set: &Set, emit: &mut Emit<'_>) -> O
         let Fit::Variant(variant) = schema.fit(artifact, false) else { continue };
         emit.define(&artifact.name, artifact.sha256);
         let mut tables: Vec<&str> = Vec::new();
+        let variant = &*variant;
         for query in &variant.query {
             if schema.columns(&query.row_table).is_some() && !tables.contains(&query.row_table.as_str()) {
                 tables.push(&query.row_table);

@@ -1,4 +1,5 @@
-//! `gunzip(x)`: the text of a gzip or zlib stream (JSON as a rule, for `json_extract`), up to 16 MiB.
+//! `gunzip(x)`: the text of a gzip or zlib stream (JSON as a rule, for `json_extract`), up to 16 MiB; `inflate(x)`: its bytes (for
+//! `protobuf`).
 
 use super::{FLAGS, bytes};
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
@@ -13,11 +14,17 @@ const CAP_BYTES: u64 = 16 << 20;
 /// # Errors
 /// What SQLite says.
 pub fn register(connection: &Connection) -> rusqlite::Result<()> {
+    connection.create_scalar_function("inflate", 1, FLAGS, |context| Ok(bytes(context, 0).and_then(inflate_bytes)))?;
     connection.create_scalar_function("gunzip", 1, FLAGS, |context| Ok(bytes(context, 0).and_then(inflate)))
 }
 
-/// Inflates; `None` for another format, a damaged or cut stream, more than the cap, or what is not UTF-8.
+/// Inflates a text; `None` also for what is not UTF-8.
 pub fn inflate(compressed: &[u8]) -> Option<String> {
+    String::from_utf8(inflate_bytes(compressed)?).ok()
+}
+
+/// Inflates; `None` for another format, a damaged or cut stream, or more than the cap.
+pub fn inflate_bytes(compressed: &[u8]) -> Option<Vec<u8>> {
     match compressed {
         [0x1f, 0x8b, ..] => whole(MultiGzDecoder::new(compressed)),
         // RFC 1950: deflate, and the two bytes are a multiple of 31.
@@ -28,10 +35,10 @@ pub fn inflate(compressed: &[u8]) -> Option<String> {
     }
 }
 
-fn whole(stream: impl Read) -> Option<String> {
-    let mut text = Vec::new();
-    let read = stream.take(CAP_BYTES + 1).read_to_end(&mut text).ok()? as u64;
-    (read <= CAP_BYTES).then(|| String::from_utf8(text).ok()).flatten()
+fn whole(stream: impl Read) -> Option<Vec<u8>> {
+    let mut content = Vec::new();
+    let read = stream.take(CAP_BYTES + 1).read_to_end(&mut content).ok()? as u64;
+    (read <= CAP_BYTES).then_some(content)
 }
 
 #[cfg(test)]

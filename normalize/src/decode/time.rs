@@ -1,4 +1,5 @@
-//! Times: `unix_s(x)`, `unix_ms(x)`, `unix_us(x)`, `unix_ns(x)`, `cocoa_s(x)`, `cocoa_ns(x)`, `webkit_us(x)`.
+//! Times: `unix_s(x)`, `unix_ms(x)`, `unix_us(x)`, `unix_ns(x)`, `cocoa_s(x)`, `cocoa_ns(x)`, `webkit_us(x)`, and
+//! `written_time(x)` for a date in RFC 3339 (with its zone, else only the raw text is kept).
 //!
 //! They convert nothing: they pack the raw value with its unit into a small BLOB, which the engine unpacks into a
 //! [`Stamp`], so that the raw value stays beside what is derived from it.
@@ -8,7 +9,7 @@ use model::{RawTime, Stamp, TimeUnit};
 use rusqlite::Connection;
 use rusqlite::types::{ToSql, ToSqlOutput, Value, ValueRef};
 
-const UNITS: [TimeUnit; 7] = [
+const UNITS: [TimeUnit; 8] = [
     TimeUnit::UnixS,
     TimeUnit::UnixMs,
     TimeUnit::UnixUs,
@@ -16,6 +17,7 @@ const UNITS: [TimeUnit; 7] = [
     TimeUnit::CocoaS,
     TimeUnit::CocoaNs,
     TimeUnit::WebkitUs,
+    TimeUnit::Text,
 ];
 /// First byte of a packed time: no UTF-8 begins so.
 const MARK: u8 = 0xf5;
@@ -46,7 +48,8 @@ impl ToSql for Packed {
 /// What SQLite says.
 pub fn register(connection: &Connection) -> rusqlite::Result<()> {
     for (ordinal, unit) in (0_u8..).zip(UNITS) {
-        connection.create_scalar_function(unit.name(), 1, FLAGS, move |context| Ok(pack(ordinal, context.get_raw(0))))?;
+        let name = if unit == TimeUnit::Text { "written_time" } else { unit.name() };
+        connection.create_scalar_function(name, 1, FLAGS, move |context| Ok(pack(ordinal, context.get_raw(0))))?;
     }
     Ok(())
 }
@@ -84,6 +87,10 @@ pub fn unpack(bytes: &[u8]) -> Option<Stamp> {
         }
         TEXT => {
             let raw = std::str::from_utf8(value).ok()?;
+            if unit == TimeUnit::Text {
+                let instant = raw.trim().parse::<jiff::Timestamp>().ok();
+                return Some(Stamp::text(raw, instant.map(jiff::Timestamp::as_microsecond)));
+            }
             let utc_us = match raw.trim().parse::<i64>() {
                 Ok(whole) => unit.micros(whole),
                 Err(_) => raw.trim().parse::<f64>().ok().and_then(|number| real_micros(number, unit)),

@@ -7,12 +7,13 @@
 
 use crate::emit::Emit;
 use crate::find::free::{self, Free};
-use crate::find::journal::{Images, wal_geometry};
+use crate::find::journal::{Images, JOURNAL_MAGIC, journal_geometry, wal_geometry};
 use crate::find::pages::{Geometry, Kind, Node, PageFile, be32, node_into};
 use crate::find::payload::{Overflow, cell, spilled_values, values};
 use crate::find::sighted::{Place, Recognize, Row, Sighted};
 use crate::find::tree::{Owners, start};
 use crate::parse::Input;
+use model::observable::Encoding;
 use model::recognize::find_in_segment;
 use model::{Code, Id};
 use std::collections::HashMap;
@@ -40,11 +41,8 @@ fn scan_with(input: &Input<'_>, emit: &mut Emit<'_>, recognize: Recognize) {
     if geometry.is_none() {
         sighted.damaged("no database header: pages are searched without their structure".to_owned());
     }
-    let geometry_assumed = geometry.unwrap_or(Geometry {
-        page_size: PAGE_SIZE_ASSUMED,
-        usable: PAGE_SIZE_ASSUMED,
-        encoding: model::observable::Encoding::Utf8,
-    });
+    let geometry_assumed =
+        geometry.unwrap_or(Geometry { page_size: PAGE_SIZE_ASSUMED, usable: PAGE_SIZE_ASSUMED, encoding: Encoding::Utf8 });
     let database = match PageFile::open(&main, geometry_assumed).and_then(|file| Database::new(file, item)) {
         Ok(database) => database,
         Err(error) => return unreadable(&mut sighted, "main", &error),
@@ -61,6 +59,30 @@ fn scan_with(input: &Input<'_>, emit: &mut Emit<'_>, recognize: Recognize) {
         if let Err(error) = companion_scan(&path, companion.item.id, wal, geometry, &database, &mut scan) {
             unreadable(&mut scan.sighted, suffix, &error);
         }
+    }
+}
+
+/// Scans a write-ahead log or a rollback journal whose database is not there: each page image in it by itself.
+pub fn scan_orphan(input: &Input<'_>, emit: &mut Emit<'_>) {
+    scan_orphan_with(input, emit, find_in_segment);
+}
+
+fn scan_orphan_with(input: &Input<'_>, emit: &mut Emit<'_>, recognize: Recognize) {
+    let main = input.folder.join("main");
+    let item = input.unit.primary.item.id;
+    let wal = !input.head.starts_with(&JOURNAL_MAGIC);
+    let stated = if wal { wal_geometry(input.head, None) } else { journal_geometry(input.head) };
+    let assumed = Geometry { page_size: PAGE_SIZE_ASSUMED, usable: PAGE_SIZE_ASSUMED, encoding: Encoding::Utf8 };
+    let geometry = stated.unwrap_or(assumed);
+    let mut scan = Scan { sighted: Sighted::new(emit, recognize), geometry, columns: HashMap::new(), node: Node::default() };
+    // A database without pages stands for the one that is not there.
+    let scanned = PageFile::open(&main, geometry).and_then(|mut file| {
+        file.length = 0;
+        Database::new(file, item)
+    });
+    let scanned = scanned.and_then(|nothing| companion_scan(&main, item, wal, Some(geometry), &nothing, &mut scan));
+    if let Err(error) = scanned {
+        unreadable(&mut scan.sighted, "main", &error);
     }
 }
 

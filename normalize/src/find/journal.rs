@@ -11,7 +11,7 @@ use std::ops::Range;
 const WAL_HEADER: u64 = 32;
 const FRAME_HEADER: u64 = 24;
 /// First bytes of a journal header; a persisted journal that is done has zeros there.
-const JOURNAL_MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+pub const JOURNAL_MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
 /// Sector size where the header has none: what SQLite takes on storage with safe overwrite.
 const SECTOR: u64 = 512;
 
@@ -74,6 +74,13 @@ impl Images {
         }
         Ok(images)
     }
+}
+
+/// The page size that a journal's header states.
+pub fn journal_geometry(head: &[u8]) -> Option<Geometry> {
+    let size = be32(head, 24)? as usize;
+    let sound = (512..=65_536).contains(&size) && size.is_power_of_two();
+    sound.then_some(Geometry { page_size: size, usable: size, encoding: model::observable::Encoding::Utf8 })
 }
 
 /// The page size that a WAL's header states, in the geometry of its database.

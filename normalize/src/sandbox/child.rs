@@ -8,7 +8,7 @@ use super::confine;
 use super::frame::{self, Tag};
 use crate::artifact;
 use crate::emit::Outlet;
-use crate::read::read_unit;
+use crate::read::read_content;
 use model::{Body, WorkUnit, wire};
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufReader, Read, Write};
@@ -46,16 +46,18 @@ pub struct Setup {
 /// One unit to read.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Job {
-    /// The unit; its contents lie in the scratch folder.
+    /// The unit; its contents lie in the scratch folder, or follow in a frame of their own.
     pub unit: WorkUnit,
+    /// Whether the content follows.
+    pub content_follows: bool,
     /// Bytes of bodies that it may give.
     pub output_cap_bytes: u64,
 }
 
 /// Reads units, inside the sandbox.
 pub trait Reader {
-    /// Reads the unit whose contents lie in `folder` and puts every body it gives.
-    fn read(&mut self, unit: &WorkUnit, folder: &Path, outlet: &mut dyn Outlet);
+    /// Reads the unit whose content is given or lies in `folder` and puts every body it gives.
+    fn read(&mut self, unit: &WorkUnit, content: Option<&[u8]>, folder: &Path, outlet: &mut dyn Outlet);
 }
 
 /// Makes the reader, after the process has locked itself in and before it sees evidence. The text says why it cannot.
@@ -88,8 +90,8 @@ impl Units {
 }
 
 impl Reader for Units {
-    fn read(&mut self, unit: &WorkUnit, folder: &Path, outlet: &mut dyn Outlet) {
-        read_unit(unit, folder, &self.artifacts, &self.limits, outlet);
+    fn read(&mut self, unit: &WorkUnit, content: Option<&[u8]>, folder: &Path, outlet: &mut dyn Outlet) {
+        read_content(unit, content, folder, &self.artifacts, &self.limits, outlet);
     }
 }
 
@@ -145,8 +147,13 @@ impl Serving {
                 },
                 Ok(Some(_)) | Err(_) => return EXIT_REFUSED,
             };
+            let content = match job.content_follows.then(|| frame::read(input)) {
+                None => None,
+                Some(Ok(Some((Tag::Content, content)))) => Some(content),
+                Some(_) => return EXIT_REFUSED,
+            };
             let mut outlet = FrameOutlet::new(io::stdout(), job.output_cap_bytes, self.body_cap);
-            self.reader.read(&job.unit, folder, &mut outlet);
+            self.reader.read(&job.unit, content.as_deref(), folder, &mut outlet);
             if outlet.end().is_err() {
                 return EXIT_REFUSED;
             }

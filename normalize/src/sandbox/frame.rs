@@ -21,6 +21,8 @@ pub enum Tag {
     Setup = b'S',
     /// To the child: [`super::child::Job`].
     Job = b'J',
+    /// To the child: the content of the job before it, where that is small and stands alone.
+    Content = b'C',
     /// From the child: it is locked in; payload is [`super::confine::Support`].
     Ready = b'R',
     /// From the child: it cannot lock itself in or begin; payload is a text that says why.
@@ -35,7 +37,7 @@ pub enum Tag {
 
 impl Tag {
     fn of(byte: u8) -> Option<Tag> {
-        let all = [Tag::Setup, Tag::Job, Tag::Ready, Tag::Refused, Tag::Bodies, Tag::End, Tag::Over];
+        let all = [Tag::Setup, Tag::Job, Tag::Content, Tag::Ready, Tag::Refused, Tag::Bodies, Tag::End, Tag::Over];
         all.into_iter().find(|tag| *tag as u8 == byte)
     }
 }

@@ -161,9 +161,15 @@ impl Process {
         }
     }
 
-    /// Has the child read a unit whose contents lie in its folder. The bodies go to `spool`. The outer error is the world's;
+    /// Has the child read a unit whose contents lie in its folder, or whose content is given. The bodies go to `spool`. The outer error is the world's;
     /// the inner one is the loss of this child, which must then be put down with [`Process::bury`].
-    pub fn read(&mut self, unit: &WorkUnit, limits: Limits, spool: &mut Spool) -> Result<Result<(), Loss>, super::Error> {
+    pub fn read(
+        &mut self,
+        unit: &WorkUnit,
+        content: Option<&[u8]>,
+        limits: Limits,
+        spool: &mut Spool,
+    ) -> Result<Result<(), Loss>, super::Error> {
         let start = Instant::now();
         let deadline = start.checked_add(limits.wall);
         // A wall clock beyond what the host can count is no limit; a year is as good.
@@ -171,8 +177,12 @@ impl Process {
         self.units = self.units.saturating_add(1);
         self.limit(limits);
         let mut message = Vec::new();
-        let job = Job { unit: unit.clone(), output_cap_bytes: limits.output_bytes };
+        let (content_follows, output_cap_bytes) = (content.is_some(), limits.output_bytes);
+        let job = Job { unit: unit.clone(), content_follows, output_cap_bytes };
         frame::put(&mut message, Tag::Job, &wire::to_bytes(&job));
+        if let Some(content) = content {
+            frame::put(&mut message, Tag::Content, content);
+        }
         if let Err(error) = self.send(&message, deadline) {
             let late = error.kind() == io::ErrorKind::TimedOut;
             return Ok(Err(if late { Loss::Late } else { Loss::Ended }));

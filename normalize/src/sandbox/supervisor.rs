@@ -5,9 +5,11 @@ use super::death::Death;
 use super::process::{Limits, Process};
 use super::spool::{self, MEMORY_BYTES, Spool};
 use crate::Context;
-use model::{Entry, WorkUnit};
+use model::{Entry, StagedItem, WorkUnit};
 use std::fs;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use stream::stage::SMALL_BYTES;
 
 /// Reads units, one at a time, each in a child that cannot do harm.
 pub struct Supervisor<'a> {
@@ -63,7 +65,11 @@ impl<'a> Supervisor<'a> {
     where
         E: From<super::Error> + From<std::io::Error>,
     {
-        if let Err(death) = self.attempt(unit)? {
+        let outcome = self.attempt(unit)?;
+        for staged in std::iter::once(&unit.primary).chain(&unit.companions) {
+            self.context.stage.release(staged.content);
+        }
+        if let Err(death) = outcome {
             for body in death.quarantine(unit) {
                 let bytes = model::wire::to_bytes(&body);
                 self.spool.push(spool::entry(&body, &bytes))?;
@@ -76,13 +82,14 @@ impl<'a> Supervisor<'a> {
     fn attempt(&mut self, unit: &WorkUnit) -> Result<Result<(), Death>, super::Error> {
         let limits = Limits::of(&self.context.settings.sandbox, unit);
         let (mut attempts, mut outside) = (0, 0);
+        let content = self.small(unit)?;
         loop {
-            self.place(unit)?;
+            self.place(unit, content.is_some())?;
             let mut process = match self.process.take() {
                 Some(process) if process.units < self.context.settings.sandbox.batch_items => process,
                 _ => self.start()?,
             };
-            let loss = match process.read(unit, limits, &mut self.spool)? {
+            let loss = match process.read(unit, content.as_deref(), limits, &mut self.spool)? {
                 Ok(()) => {
                     self.process = Some(process);
                     return Ok(Ok(()));
@@ -105,22 +112,38 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// Makes the child's folder hold the unit's contents and nothing else.
-    fn place(&mut self, unit: &WorkUnit) -> Result<(), super::Error> {
+    /// The content of a unit that is small and stands alone: it goes to the child through its pipe, which makes a file of it only if
+    /// something reads it.
+    fn small(&self, unit: &WorkUnit) -> Result<Option<impl Deref<Target = [u8]> + use<>>, super::Error> {
+        let StagedItem { item, content, .. } = &unit.primary;
+        if item.size_bytes > SMALL_BYTES as u64 || !unit.companions.is_empty() {
+            return Ok(None);
+        }
+        let small = self.context.stage.read(*content).map_err(super::Error::Stage)?;
+        check_size(&unit.primary, small.len() as u64)?;
+        Ok(Some(small))
+    }
+
+    /// Makes the child's folder hold the unit's contents, unless they go through its pipe, and nothing else.
+    fn place(&mut self, unit: &WorkUnit, through_pipe: bool) -> Result<(), super::Error> {
         // Only SQLite leaves files beside `main`; after others, and if nothing died, writing over `main` is enough.
         if self.dirty {
             empty(&self.folder)?;
         }
         self.dirty = !leaves_nothing(unit);
-        for (name, staged) in super::names(unit) {
+        let files = if through_pipe { Vec::new() } else { super::names(unit) };
+        for (name, staged) in files {
             let copied = self.context.stage.fetch(staged.content, &self.folder.join(name)).map_err(super::Error::Stage)?;
-            if copied != staged.item.size_bytes {
-                return Err(super::Error::Content { content: staged.content, copied, expected: staged.item.size_bytes });
-            }
+            check_size(staged, copied)?;
         }
         stream::crash::point("normalize.fetched");
         Ok(())
     }
+}
+
+fn check_size(staged: &StagedItem, copied: u64) -> Result<(), super::Error> {
+    let (content, expected) = (staged.content, staged.item.size_bytes);
+    if copied == expected { Ok(()) } else { Err(super::Error::Content { content, copied, expected }) }
 }
 
 /// Whether reading the unit is known to leave no file but `main`: it has no companions, and ingest saw that it is no database.

@@ -1,61 +1,72 @@
-//! GNU sparse files in PAX form, version 1.0: the entry's data begin with a map of its extents
-//! (<https://www.gnu.org/software/tar/manual/html_node/PAX-1.html>). The old GNU form is read by the `tar` crate itself.
+//! Files with holes (<https://www.gnu.org/software/tar/manual/html_node/Sparse-Formats.html>): the map of what is stored stands in headers
+//! (old GNU form, PAX forms 0.0 and 0.1) or before the data (PAX form 1.0).
 
-use super::{Entry, extension};
 use crate::open::Damage;
 use model::Code;
 use std::io::{self, Read};
 
-/// Bytes of a block: the map is padded to whole ones.
+/// Bytes of a block: a map before the data is padded to whole ones.
 const BLOCK_BYTES: usize = 512;
 /// Extents of a map that are believed.
-const EXTENTS_MAX: u64 = 1 << 20;
+pub const EXTENTS_MAX: usize = 1 << 20;
 
-/// The real size of an entry whose data begin with a map, and its real name and size put in place.
-pub fn sparse_map<R: Read>(stream: &mut tar::Entry<'_, R>, entry: &mut Entry) -> Option<u64> {
-    let version = (extension(stream, "GNU.sparse.major"), extension(stream, "GNU.sparse.minor"));
-    if (version.0.as_deref(), version.1.as_deref()) != (Some("1"), Some("0")) {
-        return None;
+/// What is stored of a file.
+pub struct Map {
+    /// Bytes of the file with its holes.
+    pub real_size: u64,
+    /// Offset and length of what is stored; `None` where the data begin with it.
+    extents: Option<Vec<(u64, u64)>>,
+}
+
+impl Map {
+    /// A map that headers tell.
+    pub fn known(real_size: u64, extents: Vec<(u64, u64)>) -> Map {
+        Map { real_size, extents: Some(extents) }
     }
-    let real_size = extension(stream, "GNU.sparse.realsize")?.parse().ok()?;
-    if let Some(name) = extension(stream, "GNU.sparse.name") {
-        entry.path = name.into_bytes();
+
+    /// A map that stands before the data.
+    pub fn before_data(real_size: u64) -> Map {
+        Map { real_size, extents: None }
     }
-    entry.size = real_size;
-    Some(real_size)
 }
 
 /// The content of a sparse file: extents as stored, zeros between them.
 pub struct Sparse<'a> {
     inner: &'a mut dyn Read,
-    real_size: u64,
+    map: Map,
     position: u64,
-    /// Offset and length of what is stored, the next last; `None` before the map is read.
+    /// Offset and length of what is stored, the next last; `None` before the map is checked.
     extents: Option<Vec<(u64, u64)>>,
 }
 
 impl<'a> Sparse<'a> {
     /// A reader over the data of an entry.
-    pub fn new(inner: &'a mut dyn Read, real_size: u64) -> Sparse<'a> {
-        Sparse { inner, real_size, position: 0, extents: None }
+    pub fn new(inner: &'a mut dyn Read, map: Map) -> Sparse<'a> {
+        Sparse { inner, map, position: 0, extents: None }
+    }
+
+    /// The extents, the next last.
+    fn map(&mut self) -> io::Result<Vec<(u64, u64)>> {
+        let extents = match self.map.extents.take() {
+            Some(extents) => extents,
+            None => self.read_map()?,
+        };
+        let mut end = 0u64;
+        for (offset, length) in &extents {
+            let after = offset.checked_add(*length).filter(|after| *offset >= end && *after <= self.map.real_size);
+            end = after.ok_or_else(|| Damage::error(Code::ContainerDamaged, "sparse map out of order"))?;
+        }
+        // Writers end a map with an empty extent that stands for the file's size.
+        Ok(extents.into_iter().filter(|(_, length)| *length > 0).rev().collect())
     }
 
     fn read_map(&mut self) -> io::Result<Vec<(u64, u64)>> {
         let mut lines = Lines { inner: &mut *self.inner, block: [0; BLOCK_BYTES], at: BLOCK_BYTES };
         let count = lines.number()?;
-        if count > EXTENTS_MAX {
+        if count > EXTENTS_MAX as u64 {
             return Err(Damage::error(Code::ContainerDamaged, "sparse map with too many extents"));
         }
-        let mut extents = Vec::new();
-        let mut end = 0u64;
-        for _ in 0..count {
-            let (offset, length) = (lines.number()?, lines.number()?);
-            let after = offset.checked_add(length).filter(|after| offset >= end && *after <= self.real_size);
-            end = after.ok_or_else(|| Damage::error(Code::ContainerDamaged, "sparse map out of order"))?;
-            extents.push((offset, length));
-        }
-        extents.reverse();
-        Ok(extents)
+        (0..count).map(|_| Ok((lines.number()?, lines.number()?))).collect()
     }
 }
 
@@ -92,7 +103,7 @@ impl Lines<'_> {
 impl Read for Sparse<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.extents.is_none() {
-            self.extents = Some(self.read_map()?);
+            self.extents = Some(self.map()?);
         }
         let extents = self.extents.get_or_insert_default();
         while extents.last().is_some_and(|(offset, length)| offset + length <= self.position) {
@@ -101,7 +112,7 @@ impl Read for Sparse<'_> {
         let (hole_end, stored_end) = match extents.last() {
             Some((offset, length)) if *offset <= self.position => (self.position, offset + length),
             Some((offset, _)) => (*offset, *offset),
-            None => (self.real_size, self.real_size),
+            None => (self.map.real_size.max(self.position), self.map.real_size),
         };
         let most = |end: u64| usize::try_from(end - self.position).unwrap_or(usize::MAX).min(buffer.len());
         let count = if hole_end > self.position {
@@ -127,7 +138,7 @@ mod tests {
         stored.resize(BLOCK_BYTES, 0);
         stored.extend(b"abcd");
         let mut content = Vec::new();
-        Sparse::new(&mut &stored[..], 11).read_to_end(&mut content).unwrap();
+        Sparse::new(&mut &stored[..], Map::before_data(11)).read_to_end(&mut content).unwrap();
         assert_eq!(content, b"\0\0abc\0\0\0d\0\0");
     }
 
@@ -136,7 +147,7 @@ mod tests {
         for map in [&b"1\n5\n99999999999999999999\n"[..], b"2\n5\n1\n4\n1\n", b"x", b"99999999\n", b""] {
             let mut stored = map.to_vec();
             stored.resize(BLOCK_BYTES, 0);
-            assert!(Sparse::new(&mut &stored[..], 100).read_to_end(&mut Vec::new()).is_err());
+            assert!(Sparse::new(&mut &stored[..], Map::before_data(100)).read_to_end(&mut Vec::new()).is_err());
         }
     }
 }

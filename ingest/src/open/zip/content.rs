@@ -14,7 +14,7 @@ pub fn reader(source: &Source, start: u64, entry: &Entry, place: &Place) -> Resu
     let packed = BufReader::with_capacity(64 << 10, raw.take(entry.packed.unwrap_or(0)));
     let inner: io::Result<Box<dyn Read + Send>> = match place.method {
         0 => Ok(Box::new(packed)),
-        8 => Ok(Box::new(flate2::bufread::DeflateDecoder::new(packed))),
+        8 => Ok(compressed::inflate(packed)),
         12 => compressed::decoder(Method::Bzip2, packed),
         14 => lzma(packed, entry.size, place.flags),
         // 20 was Zstandard's first number.

@@ -76,6 +76,31 @@ fn bytes_at(source: &Source, at: u64, count: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Bytes at the end of a file in which the end of a directory is looked for where the file begins with something else.
+const TAIL_BYTES: usize = 1 << 10;
+
+/// Whether a directory is found from the end of content that begins otherwise.
+pub fn stands_behind(head: &[u8], source: &Source) -> bool {
+    ends_like_one(head, source) && find(source).is_ok_and(|found| found.is_some())
+}
+
+/// Whether the last bytes hold the end of a directory with entries; of a file that was read whole no more is read.
+fn ends_like_one(head: &[u8], source: &Source) -> bool {
+    let size = source.size();
+    let start = size.saturating_sub(TAIL_BYTES as u64);
+    let read;
+    let tail = if size == head.len() as u64 {
+        head.get(start as usize..).unwrap_or_default()
+    } else {
+        read = bytes_at(source, start, TAIL_BYTES).unwrap_or_default();
+        &read
+    };
+    memchr::memmem::find_iter(tail, END).any(|at| {
+        let whole = tail.len() == at + END_BYTES + number(tail, at + 20, 2) as usize;
+        whole && number(tail, at + 10, 2) > 0
+    })
+}
+
 /// Finds the central directory through the end record, the last one whose directory is where it says.
 fn find(source: &Source) -> io::Result<Option<Directory>> {
     let tail_start = source.size().saturating_sub((END_BYTES + COMMENT_BYTES + LOCATOR_BYTES) as u64);

@@ -51,12 +51,12 @@ static WORDS: LazyLock<HashMap<String, Lists>> = LazyLock::new(|| {
     words
 });
 
-/// Up to eight ASCII letters in one number, case dropped.
+/// Three to eight ASCII letters in one number, case dropped; the first is the lowest byte.
 fn packed(word: &[u8]) -> Option<u64> {
     if !(3..=8).contains(&word.len()) || !word.is_ascii() {
         return None;
     }
-    Some(word.iter().fold(0, |packed, byte| packed << 8 | u64::from(byte | 0x20)))
+    Some(word.iter().rev().fold(0, |packed, byte| packed << 8 | u64::from(byte | 0x20)))
 }
 
 fn slot(packed: u64) -> usize {
@@ -73,8 +73,23 @@ pub fn could_be(word: &[u8]) -> bool {
             _ => false,
         };
     }
-    let Some(slot) = packed(word).map(slot) else { return false };
+    packed(word).is_some_and(is_in_filter)
+}
+
+fn is_in_filter(packed: u64) -> bool {
+    let slot = slot(packed);
     FILTER.get(slot / 64).is_some_and(|cell| cell >> (slot % 64) & 1 == 1)
+}
+
+/// [`could_be`] of the first `length` (1 to 8) of eight bytes, in a few instructions; `None` if they are not all ASCII.
+#[inline(always)]
+pub fn letters_could_be(eight: [u8; 8], length: usize) -> Option<bool> {
+    let kept = u64::MAX.checked_shr(64u32.saturating_sub(8 * length as u32)).unwrap_or(0);
+    let word = u64::from_le_bytes(eight) & kept;
+    if word & 0x8080_8080_8080_8080 != 0 {
+        return None;
+    }
+    Some(length >= 3 && is_in_filter(word | 0x2020_2020_2020_2020 & kept))
 }
 
 /// Looks a word up.

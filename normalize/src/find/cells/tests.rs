@@ -3,7 +3,7 @@
 use super::*;
 use crate::evidence::{Scratch, problems};
 use crate::parse::Outcome;
-use model::observable::{Encoding, Observable, ObservableKind, Validity};
+use model::observable::{Observable, ObservableKind, Validity};
 use model::recognize::{Find, Found};
 use model::{Body, Sighting};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -246,6 +246,46 @@ fn a_rollback_journal_holds_what_was_before() {
     let (main, journal): (Vec<_>, Vec<_>) = found.into_iter().partition(|sighting| sighting.item == scratch.unit.primary.item.id);
     assert_eq!(main.len(), 0);
     assert!(!journal.is_empty(), "the journal's page images are searched");
+}
+
+/// What is found in a companion alone, its database gone.
+fn orphan_sightings(path: &Path, suffix: &str) -> Vec<Sighting> {
+    let folder = tempfile::tempdir().unwrap();
+    let orphan = folder.path().join(format!("gone.db{suffix}"));
+    std::fs::rename(path.with_file_name(format!("a.db{suffix}")), &orphan).unwrap();
+    let bodies = Scratch::of(&orphan).run(|input, emit| {
+        scan_orphan_with(input, emit, recognize);
+        Outcome::parsed()
+    });
+    bodies.into_iter().filter_map(|body| if let Body::Sighting(sighting) = body { Some(*sighting) } else { None }).collect()
+}
+
+#[test]
+fn companions_without_their_database_are_searched_page_by_page() {
+    for page_size in ["PRAGMA page_size=1024", "PRAGMA page_size=65536"] {
+        let (_folder, path) =
+            database(&[page_size, "PRAGMA journal_mode=WAL", "PRAGMA wal_autocheckpoint=0", TABLE], |connection| {
+                rows(connection, 0, 100, 5);
+            });
+        let found = orphan_sightings(&path, "-wal");
+        assert_eq!(missing(&found, 0..100), [] as [usize; 0], "{page_size}");
+        // A transaction that was not ended: its journal holds the pages as they were.
+        let (_folder, path) = database(&[page_size, "PRAGMA synchronous=OFF", TABLE], |connection| {
+            rows(connection, 0, 200, 5);
+            connection.execute_batch("BEGIN; UPDATE t SET address = 'gone'").unwrap();
+        });
+        let found = orphan_sightings(&path, "-journal");
+        assert_eq!(missing(&found, 0..200), [] as [usize; 0], "{page_size}");
+    }
+    // A header that lies about its page size costs the structure, no more.
+    let (_folder, path) = database(&["PRAGMA journal_mode=WAL", "PRAGMA wal_autocheckpoint=0", TABLE], |connection| {
+        connection.execute("INSERT INTO t VALUES (1, 'free', ?1, ' standing')", [format!(" {} ", address(7))]).unwrap();
+    });
+    let wal = path.with_file_name("a.db-wal");
+    let mut bytes = std::fs::read(&wal).unwrap();
+    bytes[8..12].copy_from_slice(&[0xff; 4]);
+    std::fs::write(&wal, bytes).unwrap();
+    assert_eq!(missing(&orphan_sightings(&path, "-wal"), 7..8), [] as [usize; 0]);
 }
 
 #[test]

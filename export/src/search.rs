@@ -1,0 +1,284 @@
+//! Search: every text of the searched tables, row by row, in any script.
+//!
+//! Reads bundles and keeps nothing: there is no index that could leave with a bundle or grow stale, at the price of reading all
+//! texts each time (about a million rows a second). Texts and words are compared in NFKC and lower case, as substrings, so that
+//! scripts without spaces (Chinese, Thai, Khmer, Burmese) are searched like any other and composed and decomposed letters
+//! (Vietnamese, Amharic) are one.
+
+use crate::Error;
+use crate::bundle::open::open_read_only;
+use crate::bundle::schema::{Table, table};
+use aho_corasick::AhoCorasick;
+use rusqlite::Connection;
+use rusqlite::types::ValueRef;
+use std::borrow::Cow;
+use std::path::Path;
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
+
+/// A table that is searched: its name, the columns with text, the column with its time.
+struct Searched {
+    table: &'static str,
+    texts: &'static [&'static str],
+    time: Option<&'static str>,
+}
+
+/// What is searched, in this order. Secrets are not.
+const SEARCHED: &[Searched] = &[
+    Searched { table: "message", texts: &["text", "subject", "quoted_text", "sender", "recipient"], time: Some("sent_time") },
+    Searched { table: "contact", texts: &["display_name", "organization", "note"], time: None },
+    Searched { table: "contact_point", texts: &["value", "raw"], time: None },
+    Searched { table: "call", texts: &["remote", "remote_phone", "remote_name"], time: Some("start_time") },
+    Searched { table: "account", texts: &["account_key", "display_name", "phone", "phone_raw", "about"], time: None },
+    Searched { table: "thread", texts: &["thread_key", "name"], time: Some("created_time") },
+    Searched { table: "attachment", texts: &["path", "name", "url"], time: None },
+    Searched { table: "observable", texts: &["value"], time: None },
+    Searched { table: "item", texts: &["path", "sha256", "sha1", "md5"], time: Some("modified_time") },
+];
+
+/// Every kind that a search can be limited to: the searched tables, then the kinds of observables.
+pub const KINDS: &[&str] = &[
+    "message",
+    "contact",
+    "contact_point",
+    "call",
+    "account",
+    "thread",
+    "attachment",
+    "observable",
+    "item",
+    "wallet_address",
+    "payment_uri",
+    "email_address",
+    "phone_number",
+    "url",
+    "iban",
+    "extended_public_key",
+];
+
+/// What is looked for.
+#[derive(Debug, Default)]
+pub struct Query {
+    /// Words that a row must all have, anywhere in its texts.
+    pub words: Vec<String>,
+    /// A watch list: a row must have one of these, if there are any.
+    pub selectors: Vec<String>,
+    /// Only these kinds ([`KINDS`]); all if empty.
+    pub kinds: Vec<String>,
+    /// Only rows at or after this time, microseconds since 1970 UTC; rows without a time are left out.
+    pub since_us: Option<i64>,
+    /// Only rows before this time.
+    pub until_us: Option<i64>,
+    /// Only this exhibit number.
+    pub exhibit: Option<String>,
+}
+
+/// A row that has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Hit {
+    /// The table.
+    pub table: &'static str,
+    /// The row's id, hexadecimal.
+    pub id: String,
+    /// Its time, microseconds since 1970 UTC.
+    pub time_us: Option<i64>,
+    /// The column that has the (first) word.
+    pub column: &'static str,
+    /// That column's text, whole.
+    pub text: String,
+    /// The selector that it has, if a watch list was given.
+    pub selector: Option<String>,
+}
+
+/// The form in which texts are compared.
+pub fn fold(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return if text.bytes().any(|byte| byte.is_ascii_uppercase()) { text.to_ascii_lowercase().into() } else { text.into() };
+    }
+    if is_nfkc_quick(text.chars()) == IsNormalized::Yes {
+        return text.to_lowercase().into();
+    }
+    text.nfkc().collect::<String>().to_lowercase().into()
+}
+
+/// Gives every row of a bundle that the query fits, table by table, in the order of ids.
+pub fn search<E: From<Error>>(bundle: &Path, query: &Query, take: &mut dyn FnMut(Hit) -> Result<(), E>) -> Result<(), E> {
+    let connection = open_read_only(bundle)?;
+    let matcher = Matcher::new(query).map_err(|reason| Error::NotABundle { path: bundle.to_owned(), reason })?;
+    for searched in SEARCHED {
+        let Some(table) = table(searched.table) else { continue };
+        if !query.kinds.is_empty() && !query.kinds.iter().any(|kind| kind_is_of(kind, searched.table)) {
+            continue;
+        }
+        let error = |source| Error::Store { path: bundle.to_owned(), source };
+        rows(&connection, table, searched, query, &matcher, take).map_err(|failure| match failure {
+            Failure::Read(source) => error(source).into(),
+            Failure::Taken(error) => error,
+        })?;
+    }
+    Ok(())
+}
+
+/// Whether a kind is the table or, for observables, one of their kinds.
+fn kind_is_of(kind: &str, table: &str) -> bool {
+    kind == table || (table == "observable" && !SEARCHED.iter().any(|searched| searched.table == kind))
+}
+
+enum Failure<E> {
+    Read(rusqlite::Error),
+    Taken(E),
+}
+
+impl<E> From<rusqlite::Error> for Failure<E> {
+    fn from(error: rusqlite::Error) -> Failure<E> {
+        Failure::Read(error)
+    }
+}
+
+/// Texts of one row are compared one by one: a word may be in one column, the next in another.
+struct Matcher {
+    words: Vec<String>,
+    selectors: Option<AhoCorasick>,
+    names: Vec<String>,
+}
+
+impl Matcher {
+    fn new(query: &Query) -> Result<Matcher, String> {
+        let words = query.words.iter().map(|word| fold(word).into_owned()).collect();
+        let folded: Vec<String> = query.selectors.iter().map(|selector| fold(selector).into_owned()).collect();
+        let selectors =
+            if folded.is_empty() { None } else { Some(AhoCorasick::new(&folded).map_err(|error| error.to_string())?) };
+        Ok(Matcher { words, selectors, names: query.selectors.clone() })
+    }
+
+    /// The place of the text that has the first word or the selector, and the selector.
+    fn matches(&self, texts: &[Option<String>]) -> Option<(usize, Option<String>)> {
+        let folded: Vec<Option<Cow<'_, str>>> = texts.iter().map(|text| text.as_deref().map(fold)).collect();
+        let place_of = |word: &String| folded.iter().position(|text| text.as_ref().is_some_and(|text| text.contains(word)));
+        let mut first = None;
+        for word in &self.words {
+            let place = place_of(word)?;
+            first = first.or(Some(place));
+        }
+        let Some(selectors) = &self.selectors else { return first.map(|place| (place, None)) };
+        let found = |(place, text): (usize, &Option<Cow<'_, str>>)| {
+            let found = selectors.find(text.as_ref()?.as_bytes())?;
+            Some((place, self.names.get(found.pattern().as_usize()).cloned()))
+        };
+        let (place, selector) = folded.iter().enumerate().find_map(found)?;
+        Some((first.unwrap_or(place), selector))
+    }
+}
+
+fn statement(table: &Table, searched: &Searched, query: &Query) -> String {
+    let has_exhibit = table.column("exhibit_id").is_some();
+    let mut conditions = Vec::new();
+    if query.exhibit.is_some() {
+        let of = "(SELECT id FROM exhibit WHERE number = :exhibit)";
+        conditions.push(if has_exhibit {
+            format!("exhibit_id IN {of}")
+        } else {
+            format!("id IN (SELECT observable_id FROM sighting WHERE exhibit_id IN {of})")
+        });
+    }
+    let time = searched.time.unwrap_or("NULL");
+    if query.since_us.is_some() {
+        conditions.push(format!("{time} >= :since"));
+    }
+    if query.until_us.is_some() {
+        conditions.push(format!("{time} < :until"));
+    }
+    let kind = if searched.table == "observable" { "kind" } else { "NULL" };
+    let filter = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
+    format!("SELECT id, {time}, {kind}, {} FROM {}{filter} ORDER BY id", searched.texts.join(", "), searched.table)
+}
+
+fn rows<E>(
+    connection: &Connection,
+    table: &Table,
+    searched: &Searched,
+    query: &Query,
+    matcher: &Matcher,
+    take: &mut dyn FnMut(Hit) -> Result<(), E>,
+) -> Result<(), Failure<E>> {
+    let mut statement = connection.prepare(&statement(table, searched, query))?;
+    let mut bind = |name: &str, value: &dyn rusqlite::ToSql| match statement.parameter_index(name)? {
+        Some(place) => statement.raw_bind_parameter(place, value),
+        None => Ok(()),
+    };
+    bind(":exhibit", &query.exhibit)?;
+    bind(":since", &query.since_us)?;
+    bind(":until", &query.until_us)?;
+    let mut rows = statement.raw_query();
+    let mut texts = Vec::new();
+    while let Some(row) = rows.next()? {
+        let kind: Option<String> = row.get(2)?;
+        let wanted = |wanted: &String| wanted == searched.table || kind.as_ref() == Some(wanted);
+        if !query.kinds.is_empty() && !query.kinds.iter().any(wanted) {
+            continue;
+        }
+        texts.clear();
+        for place in 0..searched.texts.len() {
+            texts.push(match row.get_ref(3 + place)? {
+                ValueRef::Text(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+                _ => None,
+            });
+        }
+        if let Some((place, selector)) = matcher.matches(&texts) {
+            let id: Vec<u8> = row.get(0)?;
+            let hit = Hit {
+                table: searched.table,
+                id: id.iter().map(|byte| format!("{byte:02x}")).collect(),
+                time_us: row.get(1)?,
+                column: searched.texts[place],
+                text: texts[place].clone().unwrap_or_default(),
+                selector,
+            };
+            take(hit).map_err(Failure::Taken)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_searched_column_exists_and_secrets_are_not_searched() {
+        for searched in SEARCHED {
+            let table = table(searched.table).unwrap();
+            for column in searched.texts.iter().chain(&searched.time) {
+                assert!(table.column(column).is_some(), "{}.{column}", searched.table);
+            }
+            assert!(KINDS.contains(&searched.table));
+            assert_ne!(searched.table, "secret");
+        }
+    }
+
+    /// Composed and decomposed Vietnamese, full-width Latin, Cyrillic case, and scripts without spaces or case.
+    #[test]
+    fn scripts_are_folded() {
+        assert_eq!(fold("Tiê\u{301}ng Viê\u{323}t"), fold("TIẾNG VIỆT"));
+        assert_eq!(fold("ＵＳＤＴ"), "usdt");
+        assert_eq!(fold("Кошелёк"), fold("КОШЕЛЁК"));
+        for text in ["转账", "โอนเงิน", "ငွေလွှဲ", "ផ្ទេរប្រាក់", "ገንዘብ", "تحويل"]
+        {
+            assert!(fold(&format!("x{text}y")).contains(&*fold(text)), "{text}");
+        }
+    }
+
+    #[test]
+    fn all_words_must_be_there_and_one_selector() {
+        let query = |words: &[&str], selectors: &[&str]| Query {
+            words: words.iter().map(|word| (*word).to_owned()).collect(),
+            selectors: selectors.iter().map(|word| (*word).to_owned()).collect(),
+            ..Query::default()
+        };
+        let texts = [Some("Send USDT".to_owned()), None, Some("boss".to_owned())];
+        let matches = |query: Query| Matcher::new(&query).unwrap().matches(&texts);
+        assert_eq!(matches(query(&["usdt", "BOSS"], &[])), Some((0, None)));
+        assert_eq!(matches(query(&["usdt", "nobody"], &[])), None);
+        assert_eq!(matches(query(&[], &["x", "Boss"])), Some((2, Some("Boss".to_owned()))));
+        assert_eq!(matches(query(&["usdt"], &["nobody"])), None);
+    }
+}

@@ -1,0 +1,82 @@
+//! `haul search`: which rows of which bundles have what is looked for.
+
+use crate::{cli, explain};
+use anyhow::{Context, Result, bail};
+use export::search::{Hit, Query};
+use model::text::escape;
+use std::io::Write;
+use std::path::Path;
+
+/// Longest text in a table's line, characters; the JSON form has it whole.
+const SHOWN: usize = 120;
+
+/// Prints every hit; how many, on stderr.
+pub fn search(arguments: &cli::Search) -> Result<u8> {
+    let query = query(arguments)?;
+    let mut count = 0u64;
+    for bundle in &arguments.bundles {
+        let mut hits = Vec::new();
+        let mut out = std::io::stdout().lock();
+        export::search::search(bundle, &query, &mut |hit: Hit| -> Result<()> {
+            count += 1;
+            match arguments.output.as_str() {
+                "jsonl" => writeln!(out, "{}", json(bundle, &hit))?,
+                "explain" => hits.push(hit.id),
+                _ => writeln!(out, "{}", line(&hit))?,
+            }
+            Ok(())
+        })?;
+        drop(out);
+        for id in hits {
+            let asked = cli::Explain { bundle: bundle.clone(), id, evidence: None, passwords: Vec::new() };
+            explain::explain(&asked)?;
+        }
+    }
+    eprintln!("{count} rows");
+    Ok(0)
+}
+
+fn query(arguments: &cli::Search) -> Result<Query> {
+    let selectors = match &arguments.selectors {
+        None => Vec::new(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+            lines.map(str::to_owned).collect()
+        }
+    };
+    let words = arguments.words.clone();
+    if words.is_empty() && selectors.is_empty() {
+        bail!("nothing to look for: give --for WORDS or --selectors FILE with at least one line");
+    }
+    let micros = |time: Option<jiff::Timestamp>| time.map(jiff::Timestamp::as_microsecond);
+    Ok(Query {
+        words,
+        selectors,
+        kinds: arguments.kinds.clone(),
+        since_us: micros(arguments.since),
+        until_us: micros(arguments.until),
+        exhibit: arguments.exhibit.clone(),
+    })
+}
+
+fn time(hit: &Hit) -> Option<String> {
+    hit.time_us
+        .map(|micros| jiff::Timestamp::from_microsecond(micros).map_or_else(|_| micros.to_string(), |time| time.to_string()))
+}
+
+fn line(hit: &Hit) -> String {
+    let mut text: String = escape(&hit.text).chars().take(SHOWN).collect();
+    if hit.text.chars().count() > SHOWN {
+        text.push('…');
+    }
+    let selector = hit.selector.as_ref().map(|selector| format!("[{}] ", escape(selector))).unwrap_or_default();
+    format!("{}  {:13} {:20} {selector}{}: {text}", hit.id, hit.table, time(hit).unwrap_or_else(|| "-".to_owned()), hit.column)
+}
+
+fn json(bundle: &Path, hit: &Hit) -> serde_json::Value {
+    serde_json::json!({
+        "bundle": bundle.display().to_string(), "table": hit.table, "id": hit.id, "time": time(hit), "column": hit.column,
+        "text": hit.text, "selector": hit.selector,
+    })
+}

@@ -1,0 +1,141 @@
+//! One disk in every image format that qemu-img writes, in parts and whole: the same disk comes out of each.
+
+use crate::world::{Told, World};
+use model::{Code, ItemStatus};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// SHA-256 of the disk in `ext2.E01`, and of a file on it, as the corpus tells (ewfexport, icat).
+const DISK: &str = "a6c2f0e39afe6c6ab432ca5465349fcefe8dc944398e97b2d957d3f89dbb5d80";
+const PASSWORDS: &str = "02a2a6af2f1ecf4720d7d49d640f0d0a269a7ec733e41973bdd34f09dad0e252";
+
+fn image() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/images/ext2.E01")
+}
+
+/// The disk as it is.
+fn raw() -> Vec<u8> {
+    let world = World::new();
+    let told = world.take(&image());
+    let chain: Vec<ingest::Step> = ["ext2.E01", "$media"]
+        .iter()
+        .map(|path| ingest::Step { item: told.item(path).id, path: path.as_bytes().to_vec(), size_bytes: None })
+        .collect();
+    let mut bytes = Vec::new();
+    let mut content = ingest::reopen(&world.job(&image()), &world.settings, &chain).unwrap();
+    content.read_to_end(&mut bytes).unwrap();
+    assert_eq!(crate::world::sha256(&bytes), DISK);
+    bytes
+}
+
+fn qemu_img(arguments: &[&str], folder: &Path) -> bool {
+    let done = Command::new("qemu-img").args(arguments).current_dir(folder).output();
+    done.is_ok_and(|output| output.status.success())
+}
+
+/// Format, options, name.
+const FORMATS: &[(&str, &str, &str)] = &[
+    ("qcow2", "compat=0.10", "two.qcow2"),
+    ("qcow2", "compression_type=zstd", "three.qcow2"),
+    ("vdi", "static=off", "dynamic.vdi"),
+    ("vdi", "static=on", "static.vdi"),
+    ("vmdk", "subformat=monolithicSparse", "sparse.vmdk"),
+    ("vmdk", "subformat=streamOptimized", "stream.vmdk"),
+    ("vmdk", "subformat=monolithicFlat", "flat.vmdk"),
+    ("vmdk", "subformat=twoGbMaxExtentSparse", "parts.vmdk"),
+    ("vpc", "subformat=dynamic,force_size=on", "dynamic.vhd"),
+    ("vpc", "subformat=fixed,force_size=on", "fixed.vhd"),
+    ("vhdx", "subformat=dynamic", "dynamic.vhdx"),
+    ("vhdx", "subformat=fixed", "fixed.vhdx"),
+];
+
+/// The disk is read whole, whatever the container's path.
+fn assert_disk(told: &Told, prefix: &str) {
+    let problems: Vec<_> = told.problems().collect();
+    assert!(problems.is_empty(), "{prefix}: {problems:?}");
+    assert_eq!(told.sha256(&format!("{prefix}$media")), DISK, "{prefix}");
+    assert_eq!(told.sha256(&format!("{prefix}passwords.txt")), PASSWORDS, "{prefix}");
+}
+
+#[test]
+fn the_same_disk_comes_out_of_every_format() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("raw"), raw()).unwrap();
+    let mut made = 0;
+    for (format, options, name) in FORMATS {
+        let packed = if *name == "three.qcow2" { &["-c"][..] } else { &[] };
+        let plain = ["convert", "-f", "raw", "-O", format, "-o", options];
+        if !qemu_img(&[&plain[..], packed, &["raw", name]].concat(), folder.path()) {
+            eprintln!("{name}: qemu-img is not there, or does not write it");
+            continue;
+        }
+        made += 1;
+        assert_disk(&World::new().take(&folder.path().join(name)), "");
+    }
+    std::fs::remove_file(folder.path().join("raw")).unwrap();
+    // All of them in one folder: files that belong to another are not opened for themselves.
+    if made > 0 {
+        let told = World::new().take(folder.path());
+        let whole = told.items.iter().filter(|item| item.sha256.is_some_and(|digest| digest.to_string() == PASSWORDS)).count();
+        assert_eq!(whole, made, "{:?}", told.paths());
+    }
+}
+
+#[test]
+fn a_split_image_is_one_disk_from_its_first_part_or_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = raw();
+    for (number, part) in (1..).zip(disk.chunks(1_500_000)) {
+        std::fs::write(folder.path().join(format!("disk.{number:03}")), part).unwrap();
+    }
+    let told = World::new().take(&folder.path().join("disk.001"));
+    assert_disk(&told, "");
+    assert_eq!(told.item("$part/disk.002").size_bytes, 1_500_000);
+    let told = World::new().take(folder.path());
+    assert_disk(&told, "disk.001/");
+    assert_eq!(told.item("disk.003").definition.as_deref(), Some("part of a split image"));
+    // A part that is missing is told, and what is there is read.
+    std::fs::remove_file(folder.path().join("disk.002")).unwrap();
+    let told = World::new().take(&folder.path().join("disk.001"));
+    assert_eq!(told.codes(told.item("disk.001"))[0], Code::Missing);
+    assert_eq!(told.sha256("passwords.txt"), PASSWORDS);
+}
+
+#[test]
+fn bad_bytes_of_an_e01_cost_what_they_hold() {
+    let mut bytes = std::fs::read(image()).unwrap();
+    // In the packed data of the fifth chunk: its table says that it lies at bytes 2605 to 2784.
+    bytes[2700] ^= 0xff;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bad.E01");
+    std::fs::write(&path, bytes).unwrap();
+    let told = World::new().take(&path);
+    let media = told.item("$media");
+    assert_eq!((media.status, media.size_bytes), (ItemStatus::Partial, 4_194_304));
+    let problem = told.problems().find(|problem| problem.item == Some(media.id)).unwrap();
+    assert!(problem.detail.starts_with("bytes 131072 to 163840 cannot be read"), "{}", problem.detail);
+}
+
+#[test]
+fn volumes_that_need_a_key_are_locked_hashed_and_scanned() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = b" 1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa ";
+    for (name, at, signature, needs) in [
+        ("luks", 0, &b"LUKS\xba\xbe\0\x02"[..], "LUKS passphrase"),
+        ("bitlocker", 3, b"-FVE-FS-", "BitLocker recovery key or password"),
+        ("f2fs", 1024, b"\x10\x20\xf5\xf2", "a reader of F2FS"),
+    ] {
+        let mut volume = vec![0u8; 1 << 20];
+        volume[at..at + signature.len()].copy_from_slice(signature);
+        volume[500_000..500_000 + address.len()].copy_from_slice(address);
+        let path = folder.path().join(name);
+        std::fs::write(&path, &volume).unwrap();
+        let told = World::new().take(&path);
+        let item = told.item("$volume");
+        assert_eq!((item.status, item.reason.as_deref()), (ItemStatus::Locked, Some(needs)));
+        assert_eq!(item.sha256.unwrap().to_string(), crate::world::sha256(&volume));
+        let sightings: Vec<_> = told.sightings().filter(|sighting| sighting.item == item.id).collect();
+        assert_eq!(sightings.iter().map(|sighting| sighting.byte_offset).collect::<Vec<_>>(), [Some(500_001)], "{name}");
+    }
+}

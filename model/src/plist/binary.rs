@@ -1,0 +1,157 @@
+//! Binary property lists: header `bplist00`, objects, offset table, trailer of 32 bytes (CoreFoundation's `CFBinaryPList.c`).
+
+use super::{DEPTH, Value};
+
+/// An opened binary list: nothing but where its tables lie.
+pub struct List<'l> {
+    content: &'l [u8],
+    table: &'l [u8],
+    offset_size: usize,
+    reference_size: usize,
+    top: u64,
+}
+
+/// An object: type nibble, count or size, and what follows its head.
+struct Object<'l> {
+    kind: u8,
+    count: usize,
+    body: &'l [u8],
+}
+
+impl<'l> List<'l> {
+    /// Reads the trailer.
+    pub fn open(content: &'l [u8]) -> Option<List<'l>> {
+        let trailer = content.last_chunk::<32>()?;
+        let (offset_size, reference_size) = (usize::from(*trailer.get(6)?), usize::from(*trailer.get(7)?));
+        if !(1..=8).contains(&offset_size) || !(1..=8).contains(&reference_size) {
+            return None;
+        }
+        let count = usize::try_from(number(trailer.get(8..16)?)).ok()?;
+        let table = usize::try_from(number(trailer.get(24..32)?)).ok()?;
+        let table = content.get(table..)?.get(..count.checked_mul(offset_size)?)?;
+        Some(List { content, table, offset_size, reference_size, top: number(trailer.get(16..24)?) })
+    }
+
+    /// The value at a path.
+    pub fn get(&self, path: &[&str]) -> Option<Value> {
+        self.scalar(self.find(path)?)
+    }
+
+    fn find(&self, path: &[&str]) -> Option<u64> {
+        let mut at = self.follow(self.top)?;
+        for step in path.iter().take(DEPTH) {
+            at = self.follow(self.child(at, step)?)?;
+        }
+        Some(at)
+    }
+
+    /// Where the bytes of a text, data or number at a path lie, without the object's head.
+    pub fn place(&self, path: &[&str]) -> Option<(u64, u64)> {
+        let object = self.object(self.find(path)?)?;
+        let length = match object.kind {
+            1..=3 => 1_usize.checked_shl(u32::try_from(object.count).ok()?)?,
+            4 | 5 => object.count,
+            6 => object.count.checked_mul(2)?,
+            _ => return None,
+        };
+        let offset = self.content.len().checked_sub(object.body.len())?;
+        Some((u64::try_from(offset).ok()?, u64::try_from(length).ok()?))
+    }
+
+    fn object(&self, index: u64) -> Option<Object<'l>> {
+        let start = usize::try_from(index).ok()?.checked_mul(self.offset_size)?;
+        let offset = number(self.table.get(start..start.checked_add(self.offset_size)?)?);
+        let (&marker, body) = self.content.get(usize::try_from(offset).ok()?..)?.split_first()?;
+        let (kind, small) = (marker >> 4, usize::from(marker & 15));
+        // Sizes of 15 and more follow as an integer object.
+        let sized = matches!(kind, 4..=6 | 10..=13);
+        if !sized || small < 15 {
+            return Some(Object { kind, count: small, body });
+        }
+        let (&marker, body) = body.split_first()?;
+        let width = 1_usize.checked_shl(u32::from(marker & 15)).filter(|width| marker >> 4 == 1 && *width <= 8)?;
+        let (count, body) = body.split_at_checked(width)?;
+        Some(Object { kind, count: usize::try_from(number(count)).ok()?, body })
+    }
+
+    /// The index itself, or what a keyed archive's reference leads to.
+    fn follow(&self, mut index: u64) -> Option<u64> {
+        for _ in 0..DEPTH {
+            let object = self.object(index)?;
+            if object.kind != 8 {
+                return Some(index);
+            }
+            let target = number(object.body.get(..object.count.checked_add(1)?)?);
+            let objects = self.child(self.top, "$objects")?;
+            index = self.element(&self.object(objects)?, usize::try_from(target).ok()?)?;
+        }
+        None
+    }
+
+    /// A reference of an array, set or dictionary (keys first, then values).
+    fn element(&self, object: &Object<'_>, number_of: usize) -> Option<u64> {
+        let start = number_of.checked_mul(self.reference_size)?;
+        Some(number(object.body.get(start..start.checked_add(self.reference_size)?)?))
+    }
+
+    fn child(&self, index: u64, step: &str) -> Option<u64> {
+        let object = self.object(index)?;
+        match object.kind {
+            10..=12 => {
+                let wanted: usize = step.parse().ok()?;
+                (wanted < object.count).then(|| self.element(&object, wanted)).flatten()
+            }
+            13 => {
+                // The references must all lie in the file: a count that lies ends here.
+                let all = object.count.checked_mul(self.reference_size)?.checked_mul(2)?;
+                object.body.get(..all)?;
+                let key = (0..object.count).find(|&key| self.element(&object, key).is_some_and(|name| self.is(name, step)))?;
+                self.element(&object, object.count.checked_add(key)?)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether an object is that text.
+    fn is(&self, index: u64, text: &str) -> bool {
+        match self.object(index) {
+            Some(Object { kind: 5, count, body }) => body.get(..count) == Some(text.as_bytes()),
+            Some(Object { kind: 6, .. }) => matches!(self.scalar(index), Some(Value::Text(name)) if name == text),
+            _ => false,
+        }
+    }
+
+    fn scalar(&self, index: u64) -> Option<Value> {
+        let object = self.object(index)?;
+        let wide = || object.body.get(..1_usize.checked_shl(u32::try_from(object.count).ok()?)?);
+        Some(match object.kind {
+            0 if object.count == 8 || object.count == 9 => Value::Bool(object.count == 9),
+            // Eight bytes are signed, fewer are not; sixteen hold a 64-bit value in their second half.
+            1 => match wide()? {
+                bytes @ ([_] | [_, _] | [_, _, _, _] | [_, _, _, _, _, _, _, _]) => Value::Integer(number(bytes).cast_signed()),
+                _ => return None,
+            },
+            2 | 3 => {
+                let real = match wide()? {
+                    [a, b, c, d] => f64::from(f32::from_be_bytes([*a, *b, *c, *d])),
+                    bytes @ [_, _, _, _, _, _, _, _] => f64::from_bits(number(bytes)),
+                    _ => return None,
+                };
+                if object.kind == 3 { Value::Cocoa(real) } else { Value::Real(real) }
+            }
+            4 => Value::Data(object.body.get(..object.count)?.to_owned()),
+            5 => Value::Text(String::from_utf8_lossy(object.body.get(..object.count)?).into_owned()),
+            6 => {
+                let units = object.body.get(..object.count.checked_mul(2)?)?;
+                let units = units.as_chunks::<2>().0.iter().map(|pair| u16::from_be_bytes(*pair));
+                Value::Text(char::decode_utf16(units).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER)).collect())
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// Up to eight bytes, big endian.
+fn number(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}

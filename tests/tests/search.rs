@@ -1,0 +1,63 @@
+//! `haul search` against what stock SQLite finds in the same bundle.
+
+#![allow(clippy::unwrap_used)]
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tests::command::{binary, expect_code, haul_run};
+
+fn search(bundle: &Path, arguments: &[&str]) -> Vec<Value> {
+    let mut command = Command::new(binary("haul"));
+    command.arg("search").arg(bundle).args(arguments).args(["--output", "jsonl"]);
+    let output = expect_code(&mut command, 0);
+    String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn sqlite(bundle: &Path, sql: &str) -> Vec<String> {
+    let output = expect_code(Command::new("sqlite3").arg("-readonly").arg(bundle).arg(sql), 0);
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+fn ids(hits: &[Value], table: &str) -> Vec<String> {
+    hits.iter().filter(|hit| hit["table"] == table).map(|hit| hit["id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn words_selectors_kinds_and_times() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = tests::root().join("tests/samples/phone");
+    expect_code(&mut haul_run(&samples, &folder.path().join("out"), &folder.path().join("key")), 0);
+    let bundle: PathBuf = folder.path().join("out/1.sqlite");
+
+    // A word that is in the samples, whatever they are: the first word of four letters of some message.
+    let words =
+        "SELECT lower(substr(text, 1, 4)) FROM message WHERE text GLOB '[a-zA-Z][a-zA-Z][a-zA-Z][a-zA-Z]*' ORDER BY id LIMIT 1";
+    let word = sqlite(&bundle, words).pop().unwrap();
+    let expected = sqlite(
+        &bundle,
+        &format!(
+            "SELECT lower(hex(id)) FROM message WHERE instr(lower(coalesce(text, '') || char(10) || coalesce(subject, '') || char(10) || coalesce(quoted_text, '') || char(10) || coalesce(sender, '') || char(10) || coalesce(recipient, '')), '{word}') ORDER BY id"
+        ),
+    );
+    assert!(!expected.is_empty());
+    assert_eq!(ids(&search(&bundle, &[&word.to_uppercase()]), "message"), expected);
+    let only = search(&bundle, &["--for", &word, "--kind", "message"]);
+    assert_eq!(ids(&only, "message").len(), only.len());
+
+    let list = folder.path().join("watch.txt");
+    std::fs::write(&list, format!("# a watch list\nno-such-selector\n{word}\n")).unwrap();
+    let hits = search(&bundle, &["--selectors", list.to_str().unwrap(), "--kind", "message"]);
+    assert_eq!(ids(&hits, "message"), expected);
+    assert!(hits.iter().all(|hit| hit["selector"] == word.as_str()));
+
+    let urls = search(&bundle, &["--for", "http", "--kind", "url"]);
+    let counted = sqlite(&bundle, "SELECT count(*) FROM observable WHERE kind = 'url' AND instr(lower(value), 'http')");
+    assert_eq!(urls.len().to_string(), counted[0]);
+
+    let later = search(&bundle, &["--for", &word, "--kind", "message", "--since", "2100-01-01T00:00:00Z"]);
+    assert!(later.is_empty());
+    assert!(search(&bundle, &["--for", &word, "--exhibit", "no such"]).is_empty());
+    let mut nothing = Command::new(binary("haul"));
+    expect_code(nothing.arg("search").arg(&bundle), 2);
+}
