@@ -116,6 +116,11 @@ impl<'a> Emit<'a> {
             return;
         }
         let id = record::thread_id(provenance, app, key);
+        if provenance.state != State::Live
+            && self.threads.contains_key(&record::thread_id(&provenance.of_state(State::Live), app, key))
+        {
+            return;
+        }
         if provenance.state == State::Live {
             self.last_thread = (app.to_owned(), key.to_owned());
         }

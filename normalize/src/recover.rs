@@ -80,6 +80,8 @@ pub struct Recovered {
     pub tables: Vec<shape::Table>,
     /// The rows, by table, then place.
     pub rows: Vec<Row>,
+    /// The best of the deleted rows of each table and rowid, by place in `rows`.
+    deleted: HashMap<(usize, i64), usize>,
     /// What stood in the way: detail of problems.
     pub problems: Vec<(Code, String)>,
 }
@@ -91,11 +93,44 @@ impl Recovered {
     /// # Errors
     /// What SQLite says of the schema; what cannot be read otherwise is told among the problems.
     pub fn read(connection: &Connection, folder: &Path) -> rusqlite::Result<Recovered> {
-        let mut recovered = Recovered { tables: shape::Table::all(connection)?, ..Recovered::default() };
+        let mut recovered = Recovered::among(shape::Table::all(connection)?);
         if let Err(error) = recovered.look(connection, folder) {
             recovered.problems.push((Code::Unreadable, format!("deleted rows: {}", error.kind())));
         }
         Ok(recovered)
+    }
+
+    /// Nothing found yet, in those tables.
+    pub fn among(tables: Vec<shape::Table>) -> Recovered {
+        Recovered { tables, ..Recovered::default() }
+    }
+
+    /// Takes the rows, which lie in any order.
+    pub fn take(&mut self, mut rows: Vec<Row>) {
+        rows.sort_by_key(|row| (row.table, row.place()));
+        self.deleted.clear();
+        for (place, row) in rows.iter().enumerate().filter(|(_, row)| row.state == State::Recovered) {
+            if let Some(row_id) = row.row_id {
+                let best = self.deleted.entry((row.table, row_id)).or_insert(place);
+                if rows.get(*best).is_some_and(|best| best.doubts.level() < row.doubts.level()) {
+                    *best = place;
+                }
+            }
+        }
+        self.rows = rows;
+    }
+
+    /// The rows of a table, by its place in `tables`.
+    pub fn of(&self, table: usize) -> &[Row] {
+        let from = self.rows.partition_point(|row| row.table < table);
+        let to = self.rows.partition_point(|row| row.table <= table);
+        self.rows.get(from..to).unwrap_or_default()
+    }
+
+    /// The row of that table and rowid that was deleted; of several versions the surest, of equals the first.
+    pub fn deleted(&self, table: &str, row_id: i64) -> Option<&Row> {
+        let place = self.tables.iter().position(|known| !known.dropped && known.name.eq_ignore_ascii_case(table))?;
+        self.rows.get(*self.deleted.get(&(place, row_id))?)
     }
 
     fn look(&mut self, connection: &Connection, folder: &Path) -> io::Result<()> {
@@ -105,7 +140,8 @@ impl Recovered {
         let schema = sift::sift(connection, &self.tables, schema, &mut self.problems);
         let dropped = dropped::tables(&schema, &mut self.tables, &images)?;
         let rows = self.carve(&images, false, dropped)?;
-        self.rows = sift::sift(connection, &self.tables, rows, &mut self.problems);
+        let rows = sift::sift(connection, &self.tables, rows, &mut self.problems);
+        self.take(rows);
         Ok(())
     }
 

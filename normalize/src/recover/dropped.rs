@@ -61,7 +61,10 @@ fn created(name: &str, sql: &str, root: u32) -> Option<Table> {
     };
     // A statement that SQLite does not read tells of no columns.
     let table: rusqlite::Result<Option<Table>> = read();
-    let table = table.unwrap_or_else(|_| None)?;
+    let table = match table {
+        Ok(table) => table?,
+        Err(_) => return None,
+    };
     (!table.columns.is_empty()).then_some(Table { dropped: true, ..table })
 }
 

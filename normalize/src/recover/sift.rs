@@ -159,7 +159,10 @@ fn not_live(connection: &Connection, table: &Table, rows: Vec<Row>, problems: &m
 }
 
 /// Reads the live rows of a table: rowid, and the values of its stored columns.
-fn scan(connection: &Connection, table: &Table, take: &mut dyn FnMut(i64, &[ValueRef<'_>])) -> rusqlite::Result<()> {
+///
+/// # Errors
+/// What SQLite says.
+pub fn scan(connection: &Connection, table: &Table, take: &mut dyn FnMut(i64, &[ValueRef<'_>])) -> rusqlite::Result<()> {
     let taken = |name: &&str| table.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name));
     let row_id = ["rowid", "_rowid_", "oid"].into_iter().find(|name| !taken(name)).unwrap_or("NULL");
     let columns: Vec<_> = table.columns.iter().map(|column| quoted(&column.name)).collect();
@@ -185,7 +188,10 @@ fn distinct(table: &Table, mut rows: Vec<Row>, problems: &mut Vec<(Code, String)
     for row in rows {
         let mut hasher = DefaultHasher::new();
         (row.row_id, row.values.len()).hash(&mut hasher);
-        row.values.iter().for_each(|value| value.as_ref().map_or(5u8.hash(&mut hasher), |value| value.feed(&mut hasher)));
+        row.values.iter().for_each(|value| match value {
+            None => 5u8.hash(&mut hasher),
+            Some(value) => value.feed(&mut hasher),
+        });
         if !exact.insert(hasher.finish()) {
             continue;
         }

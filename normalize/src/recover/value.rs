@@ -72,6 +72,18 @@ impl Value {
     }
 }
 
+impl From<ValueRef<'_>> for Value {
+    fn from(live: ValueRef<'_>) -> Value {
+        match live {
+            ValueRef::Null => Value::Null,
+            ValueRef::Integer(number) => Value::Integer(number),
+            ValueRef::Real(number) => Value::Real(number.to_bits()),
+            ValueRef::Text(bytes) => Value::Text(bytes.to_vec()),
+            ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
+        }
+    }
+}
+
 /// Feeds a hasher with what SQLite gives.
 pub fn hash_live(live: ValueRef<'_>, hasher: &mut impl Hasher) {
     match live {

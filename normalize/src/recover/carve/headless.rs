@@ -32,6 +32,8 @@ struct Ends {
     block: Option<usize>,
     /// Whether the block is one of the page's chain, so that its size can be trusted.
     chained: bool,
+    /// End of a block that reaches into cells which were written since: it was merged with what lay behind it.
+    stale: Option<usize>,
 }
 
 impl Carver<'_> {
@@ -39,11 +41,14 @@ impl Carver<'_> {
     pub(super) fn headless(&self, space: &Space<'_>, at: usize, begins: bool, chain: &mut Chain<'_>) -> Option<Found> {
         let size = be16(space.page, at + 2).map(usize::from)?;
         let next = be16(space.page, at).map(usize::from)?;
-        let fits = (TAKEN..=space.range.1.saturating_sub(at)).contains(&size) && next < self.geometry.usable;
-        if !fits && !begins || at + TAKEN >= space.range.1 {
+        let linked = next < self.geometry.usable;
+        let fits = linked && (TAKEN..=space.range.1.saturating_sub(at)).contains(&size);
+        let stale =
+            (linked && !fits && space.owner.is_some() && size > TAKEN && at + size <= self.geometry.usable).then_some(at + size);
+        if !fits && stale.is_none() && !begins || at + TAKEN >= space.range.1 {
             return None;
         }
-        let ends = Ends { block: fits.then_some(at + size), chained: space.freeblocks.contains(&at) };
+        let ends = Ends { block: fits.then_some(at + size), chained: space.freeblocks.contains(&at), stale };
         let tables = match space.owner {
             Some(owner) => owner..owner + 1,
             None => 1..self.tables.len().min(TABLES_TRIED + 1),
@@ -92,7 +97,7 @@ impl Carver<'_> {
             }
             doubts = doubts.and(Doubts::CUT);
         } else {
-            if !self.confirmed(space, end, ends, chain) {
+            if !self.confirmed(space, end, ends, chain) && !self.borders(space, end, table, ends) {
                 doubts = doubts.and(Doubts::END);
             }
             if spills {
@@ -133,6 +138,22 @@ impl Carver<'_> {
         let merged =
             end < block && stale.is_some_and(|stale| stale <= block && (stale == block || self.leads(space, stale, block)));
         merged || (end < block && self.whole(space, end, false, chain).is_some())
+    }
+
+    /// Whether the next freed cell of the same table begins there, in a block that ended no later than this one: of blocks that
+    /// were merged, the outer ones hold the ends of the inner ones.
+    fn borders(&self, space: &Space<'_>, end: usize, table: usize, ends: &Ends) -> bool {
+        let Some(own) = ends.stale else { return false };
+        let Some(shape) = self.tables.get(table).filter(|shape| shape.columns.len() > 2) else { return false };
+        let Some(size) = be16(space.page, end + 2).map(usize::from).filter(|size| *size > TAKEN) else { return false };
+        let next = be16(space.page, end).map(usize::from).unwrap_or(usize::MAX);
+        let inner = Ends { block: None, chained: false, stale: Some(end + size) };
+        let reads = |reading: &Reading| {
+            reading.doubts.has(Doubts::FIRST) && shape.misfit(&reading.serials).is_some_and(|misfit| misfit <= 1)
+        };
+        end + size <= own
+            && next < self.geometry.usable
+            && (end + size == own || readings(space, end, shape, &inner).iter().any(reads))
     }
 
     /// Whether blocks that were merged lead from a place to an end.
