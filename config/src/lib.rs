@@ -217,9 +217,10 @@ impl Default for Ingest {
             "text/plain",
             "application/x-plist",
             "text/xml",
+            "application/x-android-binary-xml",
         ];
         Ingest {
-            read_buffer_bytes: 256 << 10,
+            read_buffer_bytes: 512 << 10,
             cap_depth: 8,
             cap_ratio: 1_000,
             cap_entries: 4_000_000,
@@ -245,7 +246,7 @@ impl Default for Normalize {
 
 impl Default for Export {
     fn default() -> Export {
-        Export { commit_entries: 20_000, cache_bytes: 32 << 20 }
+        Export { commit_entries: 50_000, cache_bytes: 32 << 20 }
     }
 }
 

@@ -66,6 +66,7 @@ pub fn explain(arguments: &cli::Explain) -> Result<u8> {
     }
     companions(&connection, &job, &chain, folder.path())?;
     show(&mut out, &place, folder.path(), &content)?;
+    locate(&mut out, &place, &job, &chain, folder.path())?;
     Ok(0)
 }
 
@@ -89,6 +90,25 @@ fn show(out: &mut dyn Write, place: &Place, folder: &Path, content: &Path) -> Re
         if length > SHOWN_BYTES {
             writeln!(out, "  … {} more bytes", length - SHOWN_BYTES)?;
         }
+    }
+    Ok(())
+}
+
+/// Says where the value's bytes lie: in the item, then in each container around it, down to the file of the evidence.
+fn locate(out: &mut dyn Write, place: &Place, job: &Job, chain: &[Link], folder: &Path) -> Result<()> {
+    let (offset, length) = match (&place.row, place.range) {
+        (_, Some(range)) => range,
+        (Some((table, row_id)), None) => match normalize::raw::cell(folder, table, *row_id)? {
+            Some(cell) => cell,
+            None => return Ok(()),
+        },
+        (None, None) => (0, chain.last().and_then(|link| link.size_bytes).unwrap_or(0)),
+    };
+    for stretch in ingest::locate(job, &config::Settings::default(), &steps(chain), offset, length)? {
+        let layer = stretch.layer.map(|layer| format!(" ({layer})")).unwrap_or_default();
+        let packed = if stretch.packed { ", packed" } else { "" };
+        let end = stretch.start.saturating_add(stretch.length);
+        writeln!(out, "lies at bytes {} to {end}{packed} of {}{layer}", stretch.start, escape_bytes(&stretch.path))?;
     }
     Ok(())
 }
@@ -175,10 +195,12 @@ fn job(connection: &Connection, item: Id, arguments: &cli::Explain) -> Result<Jo
     Ok(Job { evidence, case_label, number, kind, passwords: arguments.passwords.clone() })
 }
 
+fn steps(chain: &[Link]) -> Vec<Step> {
+    chain.iter().map(|link| Step { item: link.id, path: link.path_raw.clone(), size_bytes: link.size_bytes }).collect()
+}
+
 fn fetch(job: &Job, chain: &[Link], to: &Path) -> Result<()> {
-    let step = |link: &Link| Step { item: link.id, path: link.path_raw.clone(), size_bytes: link.size_bytes };
-    let steps: Vec<Step> = chain.iter().map(step).collect();
-    let mut content = ingest::reopen(job, &config::Settings::default(), &steps)?;
+    let mut content = ingest::reopen(job, &config::Settings::default(), &steps(chain))?;
     let mut file = File::options().create(true).truncate(true).write(true).open(to)?;
     std::io::copy(&mut content, &mut file)?;
     Ok(())

@@ -6,6 +6,7 @@ mod compressed;
 mod decrypted;
 mod disk;
 mod tar;
+mod unread;
 mod zip;
 
 use crate::evidence::Source;
@@ -148,6 +149,12 @@ pub trait Container: Send + Sync {
         None
     }
 
+    /// Where an entry's stored bytes lie in the container's own source, for containers that know and do not give a source: first
+    /// byte, how many, whether they are packed.
+    fn stored(&self, _index: usize) -> Option<(u64, u64, bool)> {
+        None
+    }
+
     /// Bytes of the container's own source that no entry covers, where entries are stretches of it: they are scanned as they are.
     fn uncovered(&self) -> Option<Ranges> {
         None
@@ -186,7 +193,7 @@ struct Format {
 }
 
 /// Every format.
-const FORMATS: &[Format] = &[zip::FORMAT, android_backup::FORMAT, disk::FORMAT, tar::FORMAT, compressed::FORMAT];
+const FORMATS: &[Format] = &[zip::FORMAT, android_backup::FORMAT, disk::FORMAT, tar::FORMAT, compressed::FORMAT, unread::FORMAT];
 
 /// Whether a file is a later part of a split image: it is hashed here and read through the first part.
 pub fn is_later_part(source: &Source) -> bool {

@@ -50,14 +50,18 @@ fn containers(root: &Path) -> Vec<(&'static str, PathBuf)> {
     fs::write(root.join("secret.ab"), phone::android_backup(&files, true, Some(PASSWORD))).unwrap();
     let pack = |program: &str, arguments: &[&str], from: &str| {
         let mut command = Command::new(program);
+        command.env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin");
         assert!(command.args(arguments).current_dir(root.join(from)).status().unwrap().success(), "{program}");
     };
     pack("tar", &["cf", "../phone.tar", "."], "folder");
     pack("tar", &["czf", "../phone.tar.gz", "."], "folder");
     pack("zip", &["-q", "-r", "../phone.zip", "."], "folder");
     pack("zip", &["-q", "-r", "../backup.zip", "."], "secret");
-    let names = ["folder", "backup", "secret", "plain.ab", "secret.ab", "phone.tar", "phone.tar.gz", "phone.zip", "backup.zip"];
-    names.map(|name| (name, root.join(name))).to_vec()
+    pack("mke2fs", &["-q", "-t", "ext4", "-d", "folder", "-F", "ext4.raw", "8M"], ".");
+    pack("ewfacquire", &["-u", "-q", "-t", "phone", "ext4.raw"], ".");
+    let names = ["folder", "backup", "secret", "plain.ab", "secret.ab", "phone.tar", "phone.tar.gz", "phone.zip", "phone.E01"];
+    let names = names.into_iter().chain(["ext4.raw", "backup.zip"]);
+    names.map(|name| (name, root.join(name))).collect()
 }
 
 /// The rows of every record table without what names items and their places in containers.

@@ -179,7 +179,7 @@ impl Disk {
     fn volumes(&mut self, settings: &Settings, covered: &mut Vec<(u64, u64)>) {
         let media = self.media.clone();
         let size = media.size();
-        let head = fields::some(&media, 0, volume::PROBE_BYTES).unwrap_or_default();
+        let head = self.beginning(&media, "");
         let table = if volume::recognize(&head) { None } else { table::read(&media) };
         match table {
             None => self.volume(media.clone(), 0, Vec::new(), settings, covered),
@@ -203,6 +203,18 @@ impl Disk {
         }
     }
 
+    /// The first bytes of the disk or a volume; where they cannot be read, nobody knows what it is, and that is said.
+    fn beginning(&mut self, source: &Source, place: &str) -> Vec<u8> {
+        fields::some(source, 0, volume::PROBE_BYTES).unwrap_or_else(|error| {
+            let Trouble { code, detail } = Trouble::of(&error);
+            let trouble = Trouble::new(code, format!("{place}the beginning cannot be read: {detail}"));
+            if !self.troubles.contains(&trouble) {
+                self.troubles.push(trouble);
+            }
+            Vec::new()
+        })
+    }
+
     fn take(&mut self, entry: Entry, place: At) {
         self.entries.push(entry);
         self.places.push(place);
@@ -213,7 +225,7 @@ impl Disk {
         let index = u16::try_from(self.volumes.len()).unwrap_or(u16::MAX);
         let place =
             if prefix.is_empty() { String::new() } else { format!("{}: ", String::from_utf8_lossy(&prefix[..prefix.len() - 1])) };
-        let head = fields::some(&source, 0, volume::PROBE_BYTES).unwrap_or_default();
+        let head = self.beginning(&source, &place);
         let (mut ends, mut known, mut system) = (None, None, None);
         match (volume::unread(&head), volume::kind(&head)) {
             (Some(unread), _) => {

@@ -14,8 +14,6 @@ use std::io;
 pub const IMAGE: Image = Image { name: "ewf", recognize, open };
 
 const SIGNATURE: &[u8] = b"EVF\x09\x0d\x0a\xff\x00";
-/// Version 2, and logical evidence files of both versions: recognized, not read.
-const OTHERS: [&[u8]; 3] = [b"EVF2\x0d\x0a\x81\x00", b"LVF\x09\x0d\x0a\xff\x00", b"LEF2\x0d\x0a\x81\x00"];
 /// Bytes of a segment's header, and of a section's.
 const HEADER_BYTES: u64 = 13;
 const SECTION_BYTES: u64 = 76;
@@ -26,7 +24,7 @@ const SEGMENTS_MAX: usize = 20_000;
 const SECTIONS_MAX: usize = 1_000_000;
 
 fn recognize(head: &[u8]) -> bool {
-    head.starts_with(SIGNATURE) || OTHERS.iter().any(|other| head.starts_with(other))
+    head.starts_with(SIGNATURE)
 }
 
 /// What the sections of all segments tell.
@@ -51,9 +49,6 @@ struct Ewf {
 
 fn open(source: &Source) -> Result<Option<Opened>, Trouble> {
     let head = exact(source, 0, HEADER_BYTES as usize).map_err(|error| Trouble::of(&error))?;
-    if !head.starts_with(SIGNATURE) {
-        return Err(Trouble::new(Code::Unsupported, "Ex01 and logical evidence files (L01, Lx01) are not read"));
-    }
     let number = u16le(&head, 9);
     if number != 1 {
         return match has_first(source) {
@@ -232,6 +227,13 @@ impl Layout for Ewf {
     fn piece(&self, offset: u64) -> io::Result<Piece> {
         let within = offset % self.chunk_bytes;
         Ok(Piece::Packed(offset / self.chunk_bytes, within, self.chunk_bytes - within))
+    }
+
+    fn packed(&self, chunk: u64) -> Option<(Source, u64, u64)> {
+        let table = self.tables.get(self.tables.partition_point(|table| table.first.saturating_add(table.count) <= chunk))?;
+        let segment = self.segments.get(table.segment)?;
+        let stored = table.chunk(segment, chunk.checked_sub(table.first)?).ok()?;
+        Some((segment.clone(), stored.at, stored.bytes))
     }
 
     fn unpack(&self, chunk: u64) -> io::Result<Vec<u8>> {
