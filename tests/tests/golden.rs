@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
-use model::{Body, Record, State};
+use model::{Body, Locator, Record, State};
 use normalize::artifact::Set;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
@@ -185,7 +185,13 @@ fn recovered_rows_read_like_live_ones() {
         let records = |bodies: &[Body], state: State| {
             let records: Vec<_> = bodies.iter().filter(|body| matches!(body, Body::Record(_))).cloned().collect();
             assert!(records.iter().all(|body| matches!(body, Body::Record(record) if record.provenance().state == state)));
-            let mut lines: Vec<String> = records.iter().filter_map(line).map(|line| as_live(line).to_string()).collect();
+            // Of live rows with one key the first counts; of others each version stays.
+            let first = |body: &&Body| {
+                !matches!(body, Body::Record(record) if matches!(&record.provenance().locator,
+                Locator::Carved(carved) if carved.version))
+            };
+            let mut lines: Vec<String> =
+                records.iter().filter(first).filter_map(line).map(|line| as_live(line).to_string()).collect();
             lines.sort();
             lines
         };
