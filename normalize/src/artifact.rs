@@ -7,12 +7,13 @@
 //! when it is loaded: its SQL is prepared against the declared tables, so a misspelt column, function or field is an error
 //! of the definition and never of an exhibit.
 
+pub mod carved;
 mod check;
 mod columns;
 pub mod database;
 mod ledger;
 mod query;
-mod schema;
+pub mod schema;
 pub mod shadow;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
