@@ -139,6 +139,8 @@ pub struct Normalize {
     pub cap_value_bytes: u64,
     /// Problems of one code on one item that get a row each.
     pub cap_problems: u64,
+    /// Whether deleted and older rows of databases are looked for.
+    pub recover_rows: bool,
 }
 
 /// The sink.
@@ -215,9 +217,10 @@ impl Default for Ingest {
             "text/plain",
             "application/x-plist",
             "text/xml",
+            "application/x-android-binary-xml",
         ];
         Ingest {
-            read_buffer_bytes: 256 << 10,
+            read_buffer_bytes: 512 << 10,
             cap_depth: 8,
             cap_ratio: 1_000,
             cap_entries: 4_000_000,
@@ -237,13 +240,13 @@ impl Default for Sandbox {
 
 impl Default for Normalize {
     fn default() -> Normalize {
-        Normalize { cap_value_bytes: 64 << 20, cap_problems: 1_000 }
+        Normalize { cap_value_bytes: 64 << 20, cap_problems: 1_000, recover_rows: true }
     }
 }
 
 impl Default for Export {
     fn default() -> Export {
-        Export { commit_entries: 20_000, cache_bytes: 32 << 20 }
+        Export { commit_entries: 50_000, cache_bytes: 32 << 20 }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The working store: the only writer of a bundle's entries.
 //!
-//! Entries are appended encoded, as they came; an index over (exhibit, kind, id) recognises what is held already. Entries, the
+//! Entries are appended encoded, each transaction's in the order of their keys; an index over (exhibit, kind, id) recognises what is held already. Entries, the
 //! counts per item and the positions in the stream are written in one transaction, so a process killed at any moment leaves
 //! a store that knows exactly what it holds.
 
@@ -20,6 +20,9 @@ use stream::{Delivery, Position, Topic, crash, embedded};
 /// Frames of the write-ahead log (4 KiB each) before it is folded back: larger than one transaction, so that a page that changes
 /// in several transactions is copied once.
 const LOG_FRAMES: i64 = 8192;
+
+/// Bytes of bodies that wait for a commit at most, but for the last delivery.
+const PENDING_CAP_BYTES: usize = 32 << 20;
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS exhibit (
@@ -73,8 +76,10 @@ pub struct Sink {
     items: HashMap<(i64, Id), ItemChange>,
     changes: HashMap<i64, ExhibitChange>,
     positions: BTreeMap<(Topic, i32), i64>,
-    /// Entries since the last commit.
-    pending: usize,
+    /// Entries since the last commit, with the numbers of their exhibits.
+    pending: Vec<(i64, Entry)>,
+    /// Bytes of their bodies.
+    pending_bytes: usize,
     in_transaction: bool,
 }
 
@@ -98,7 +103,8 @@ impl Sink {
             items: HashMap::new(),
             changes: HashMap::new(),
             positions: BTreeMap::new(),
-            pending: 0,
+            pending: Vec::new(),
+            pending_bytes: 0,
             in_transaction: false,
         })
     }
@@ -121,22 +127,43 @@ impl Sink {
         self.exhibits.get(&exhibit).copied()
     }
 
-    /// Takes one delivery into the open transaction; true if it is time to [`Sink::commit`]. What is held already is ignored.
-    pub fn apply(&mut self, delivery: &Delivery<Batch>) -> Result<bool, Error> {
+    /// Takes one delivery for the next transaction; true if it is time to [`Sink::commit`].
+    pub fn apply(&mut self, delivery: Delivery<Batch>) -> Result<bool, Error> {
         self.begin()?;
         let position = delivery.position;
-        match &delivery.payload {
-            Ok(batch) => batch.entries.iter().try_for_each(|entry| self.entry(entry))?,
+        match delivery.payload {
+            Ok(batch) => batch.entries.into_iter().try_for_each(|entry| self.take(entry))?,
             Err(invalid) => {
                 let exhibit = delivery.exhibit.unwrap_or_default();
-                let problem = embedded::invalid_problem(exhibit, Stage::Export, position, invalid);
-                self.entry(&Entry::new(&Body::Problem(problem)))?;
+                let problem = embedded::invalid_problem(exhibit, Stage::Export, position, &invalid);
+                self.take(Entry::new(&Body::Problem(problem)))?;
             }
         }
         let next = self.positions.entry((position.topic, position.partition)).or_insert(0);
         *next = (*next).max(position.offset.saturating_add(1));
         crash::point("sink.applied");
-        Ok(self.pending >= self.commit_entries)
+        Ok(self.pending.len() >= self.commit_entries || self.pending_bytes >= PENDING_CAP_BYTES)
+    }
+
+    fn take(&mut self, entry: Entry) -> Result<(), Error> {
+        let number = self.exhibit_number(entry.exhibit)?;
+        self.pending_bytes = self.pending_bytes.saturating_add(entry.body.len());
+        self.pending.push((number, entry));
+        Ok(())
+    }
+
+    /// Stores what is pending in the order of keys: neighbours of the index are written together, and sealing, which reads by
+    /// key, finds its entries side by side.
+    fn store(&mut self) -> Result<(), Error> {
+        let mut pending = std::mem::take(&mut self.pending);
+        self.pending_bytes = 0;
+        pending.sort_unstable_by_key(|(number, entry)| (*number, entry.kind as u8, entry.id));
+        for (number, entry) in pending.drain(..) {
+            self.entry(number, &entry)?;
+        }
+        // The room is used again.
+        self.pending = pending;
+        Ok(())
     }
 
     fn begin(&mut self) -> Result<(), Error> {
@@ -147,10 +174,8 @@ impl Sink {
         Ok(())
     }
 
-    /// Takes one entry.
-    fn entry(&mut self, entry: &Entry) -> Result<(), Error> {
-        self.pending += 1;
-        let number = self.exhibit_number(entry.exhibit)?;
+    /// Stores one entry; what is held already is ignored.
+    fn entry(&mut self, number: i64, entry: &Entry) -> Result<(), Error> {
         let sql = "INSERT INTO entry (exhibit, kind, id, body) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
         let insert = || -> rusqlite::Result<usize> {
             self.connection.prepare_cached(sql)?.execute(params![number, entry.kind as u8, entry.id.bytes(), entry.body])
@@ -249,10 +274,10 @@ impl Sink {
         if !self.in_transaction {
             return Ok(Vec::new());
         }
+        self.store()?;
         self.write_counts().map_err(|source| self.error(source))?;
         self.connection.execute_batch("COMMIT").map_err(|source| self.error(source))?;
         self.in_transaction = false;
-        self.pending = 0;
         crash::point("sink.committed");
         let last = |((topic, partition), next): ((Topic, i32), i64)| Position { topic, partition, offset: next - 1 };
         // An offset of -1 says that nothing is dealt with yet: there is nothing to acknowledge.

@@ -61,7 +61,7 @@ pub fn run(context: &Context, batches: &mut dyn Receive<Batch>, watch: &dyn Watc
     let mut worker = Worker { context, watch, stores: BTreeMap::new(), uncommitted: 0, sealed: Vec::new() };
     while !watch.stop() {
         match batches.next(IDLE)? {
-            Event::Delivery(delivery) => worker.sink(batches, &delivery)?,
+            Event::Delivery(delivery) => worker.sink(batches, delivery)?,
             Event::Idle => worker.idle(batches)?,
             Event::Assigned(partitions) => worker.open(batches, &partitions)?,
             Event::Revoked(partitions) => worker.close(batches, &partitions)?,
@@ -106,11 +106,12 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    fn sink(&mut self, batches: &mut dyn Receive<Batch>, delivery: &Delivery<Batch>) -> Result<(), Error> {
+    fn sink(&mut self, batches: &mut dyn Receive<Batch>, delivery: Delivery<Batch>) -> Result<(), Error> {
         let assigned = Some(delivery.position.partition);
         let partition = if self.stores.contains_key(&assigned) { assigned } else { None };
+        let entries = delivery.payload.as_ref().map_or(1, |batch| batch.entries.len() as u64);
         let due = self.store(partition)?.apply(delivery)?;
-        self.uncommitted += delivery.payload.as_ref().map_or(1, |batch| batch.entries.len() as u64);
+        self.uncommitted += entries;
         if due {
             self.commit(batches)?;
             // New exhibits at once; those that only grew after their seal wait for a pause.

@@ -78,9 +78,41 @@ fn artifacts(arguments: &cli::Artifacts) -> Result<u8> {
 /// Whether an error means that the run can be typed again as it is: the world was bad (disk full, broker gone), not the words.
 pub fn resumable(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        cause.is::<ingest::Error>()
-            || cause.is::<normalize::Error>()
-            || cause.is::<export::Error>()
-            || cause.is::<stream::Error>()
+        let of_a_stage = cause.is::<ingest::Error>() || cause.is::<normalize::Error>() || cause.is::<export::Error>();
+        stream_error(cause).map_or(of_a_stage, stream::worker::is_resumable)
     })
+}
+
+/// The stream's error that a stage passes on: its own words are the stage's, so it is no link of the chain.
+fn stream_error<'e>(cause: &'e (dyn std::error::Error + 'static)) -> Option<&'e stream::Error> {
+    if let Some(ingest::Error::Stream(error)) = cause.downcast_ref() {
+        return Some(error);
+    }
+    if let Some(normalize::Error::Stream(error)) = cause.downcast_ref() {
+        return Some(error);
+    }
+    match cause.downcast_ref() {
+        Some(export::Error::Stream(error)) => Some(error),
+        _ => cause.downcast_ref(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_settings_say_wrongly_is_not_typed_again() {
+        let settings = || stream::Error::Settings("no such topic".to_owned());
+        let wrong: [anyhow::Error; 4] = [
+            settings().into(),
+            ingest::Error::Stream(settings()).into(),
+            normalize::Error::Stream(settings()).into(),
+            anyhow::Error::from(export::Error::Stream(settings())).context("while sealing"),
+        ];
+        assert!(wrong.iter().all(|error| !resumable(error)));
+        let bad = [stream::Error::Closed.into(), ingest::Error::Stream(stream::Error::Closed).into()];
+        assert!(bad.iter().all(resumable));
+        assert!(!resumable(&anyhow::anyhow!("no such file")));
+    }
 }

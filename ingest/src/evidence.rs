@@ -175,6 +175,28 @@ pub trait Positioned: Send + Sync {
 
     /// Reads at most `buffer.len()` bytes at `offset`; 0 only at the end.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Where the byte at an offset lies in what this is made of; `None` for one that is stored nowhere.
+    fn beneath(&self, _offset: u64) -> Option<Beneath> {
+        None
+    }
+
+    /// What it is, where that helps whoever looks for a byte: `disk`, `volume`.
+    fn label(&self) -> Option<&'static str> {
+        None
+    }
+}
+
+/// Where bytes of a source lie in what the source is made of.
+pub struct Beneath {
+    /// What it is made of.
+    pub source: Source,
+    /// The first byte there.
+    pub start: u64,
+    /// How many bytes follow each other there.
+    pub length: u64,
+    /// Whether all of them together must be unpacked or decrypted to get at the byte.
+    pub packed: bool,
 }
 
 /// What lies beside a file: the other parts of a split image.
@@ -208,7 +230,7 @@ impl Neighbours for Beside {
         if name.is_empty() || name == b"." || name == b".." || name.contains(&b'/') || name.contains(&0) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        self.root.open_file(&[&self.folder[..], name].concat()).and_then(Source::file)
+        Source::below(&self.root, &[&self.folder[..], name].concat(), self.listed)
     }
 
     fn listed(&self) -> bool {
@@ -279,6 +301,35 @@ impl Source {
             }
             Source::Virtual(disk) => disk.read_at(buffer, offset),
             Source::Among(source, _) => source.read_at(buffer, offset),
+        }
+    }
+
+    /// Where the byte at an offset lies in what the source is made of; `None` at the bottom.
+    pub fn beneath(&self, offset: u64) -> Option<Beneath> {
+        match self {
+            Source::File(..) | Source::Memory(_) => None,
+            Source::Virtual(disk) => disk.beneath(offset),
+            Source::Among(source, _) => source.beneath(offset),
+        }
+    }
+
+    /// What it is, where that helps whoever looks for a byte.
+    pub fn label(&self) -> Option<&'static str> {
+        match self {
+            Source::Virtual(disk) => disk.label(),
+            _ => None,
+        }
+    }
+
+    /// Whether two are the same bytes, not just equal ones.
+    pub fn is(&self, other: &Source) -> bool {
+        match (self, other) {
+            (Source::Among(source, _), other) => source.is(other),
+            (source, Source::Among(other, _)) => source.is(other),
+            (Source::File(a, _), Source::File(b, _)) => Arc::ptr_eq(a, b),
+            (Source::Memory(a), Source::Memory(b)) => Arc::ptr_eq(a, b),
+            (Source::Virtual(a), Source::Virtual(b)) => std::ptr::addr_eq(Arc::as_ptr(a), Arc::as_ptr(b)),
+            _ => false,
         }
     }
 

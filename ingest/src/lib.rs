@@ -27,7 +27,7 @@ mod work;
 mod worth;
 
 pub use error::Error;
-pub use reopen::{Step, reopen};
+pub use reopen::{Step, Stretch, locate, reopen};
 pub use survey::{Guess, Listed, container_of, survey};
 
 use config::Settings;

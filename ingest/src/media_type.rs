@@ -17,6 +17,8 @@ pub const JSON: &str = "application/json";
 pub const VCARD: &str = "text/vcard";
 /// A property list, binary or XML.
 pub const PLIST: &str = "application/x-plist";
+/// Android binary XML.
+pub const BINARY_XML: &str = "application/x-android-binary-xml";
 /// Text without another type.
 pub const TEXT: &str = "text/plain";
 
@@ -33,6 +35,9 @@ pub fn of(head: &[u8]) -> Option<&'static str> {
     }
     if head.starts_with(b"bplist0") {
         return Some(PLIST);
+    }
+    if head.starts_with(b"ABX\0") {
+        return Some(BINARY_XML);
     }
     if let Some(kind) = infer::get(head)
         && kind.matcher_type() != infer::MatcherType::Text
@@ -98,6 +103,7 @@ mod tests {
         assert_eq!(of(b"<?xml version=\"1.0\"?><project/>"), Some("text/xml"));
         assert_eq!(of("สวัสดี".as_bytes()), Some(TEXT));
         assert_eq!(of(b"\xff\xd8\xff\xe0\0\0"), Some("image/jpeg"));
+        assert_eq!(of(b"ABX\0\x10\x32"), Some(BINARY_XML));
         assert_eq!(of(b"\x01\x02\x03\x04"), None);
         assert_eq!(of(b""), None);
     }

@@ -5,7 +5,10 @@ pub mod backup;
 mod compressed;
 mod decrypted;
 mod disk;
+mod seven_zip;
 mod tar;
+mod ufdr;
+mod unread;
 mod zip;
 
 use crate::evidence::Source;
@@ -148,6 +151,12 @@ pub trait Container: Send + Sync {
         None
     }
 
+    /// Where an entry's stored bytes lie in the container's own source, for containers that know and do not give a source: first
+    /// byte, how many, whether they are packed.
+    fn stored(&self, _index: usize) -> Option<(u64, u64, bool)> {
+        None
+    }
+
     /// Bytes of the container's own source that no entry covers, where entries are stretches of it: they are scanned as they are.
     fn uncovered(&self) -> Option<Ranges> {
         None
@@ -186,7 +195,8 @@ struct Format {
 }
 
 /// Every format.
-const FORMATS: &[Format] = &[zip::FORMAT, android_backup::FORMAT, disk::FORMAT, tar::FORMAT, compressed::FORMAT];
+const FORMATS: &[Format] =
+    &[zip::FORMAT, android_backup::FORMAT, disk::FORMAT, tar::FORMAT, compressed::FORMAT, seven_zip::FORMAT, unread::FORMAT];
 
 /// Whether a file is a later part of a split image: it is hashed here and read through the first part.
 pub fn is_later_part(source: &Source) -> bool {
@@ -210,7 +220,7 @@ pub fn open(head: &[u8], source: &Source, settings: &Settings, passwords: &[Stri
     match image.or_else(|| FORMATS.iter().find(|format| (format.recognize)(head))) {
         Some(format) => guard(|| (format.open)(source, settings, passwords))
             .unwrap_or_else(|| Err(Trouble::new(Code::ContainerDamaged, "decoder gave up")))
-            .map(|container| backup::restore(container, settings, passwords)),
+            .map(|container| ufdr::restore(backup::restore(container, settings, passwords), settings)),
         None => Err(Trouble::new(Code::Unsupported, "no container")),
     }
 }

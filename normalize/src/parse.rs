@@ -81,4 +81,5 @@ pub const PARSERS: &[&dyn Parser] = &[
     &device::IosDevice,
     &device::AndroidProperties,
     &device::AndroidSettings,
+    &device::Ufed,
 ];

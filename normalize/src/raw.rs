@@ -1,8 +1,12 @@
 //! One raw row of a database: what `haul explain` shows.
 
+use crate::find::pages::{Geometry, Kind, PageFile, node};
+use crate::find::payload;
+use crate::find::tree::{Owners, start};
 use crate::scratch::Evidence;
 use model::text::{escape, escape_bytes};
 use rusqlite::types::ValueRef;
+use std::io::Read as _;
 use std::path::Path;
 
 /// Bytes of one value that are shown at most.
@@ -24,6 +28,37 @@ pub fn row(folder: &Path, table: &str, row_id: i64) -> rusqlite::Result<Vec<(Str
         let values = (0..names.len()).map(|at| row.get_ref(at).map(literal));
         names.iter().cloned().zip(values).map(|(name, value)| Ok((name, value?))).collect()
     })
+}
+
+/// Where the cell of a row lies in the database of a scratch folder: first byte and how many, overflow pages not counted. `None` where
+/// the row is not in a leaf of that table, or a log or journal beside the database may hold a later page.
+///
+/// # Errors
+/// The world's: the file cannot be read.
+pub fn cell(folder: &Path, table: &str, row_id: i64) -> std::io::Result<Option<(u64, u64)>> {
+    if crate::scratch::has_companions(folder) {
+        return Ok(None);
+    }
+    let path = folder.join("main");
+    let mut head = Vec::new();
+    std::fs::File::open(&path)?.take(100).read_to_end(&mut head)?;
+    let Some(geometry) = Geometry::of(&head) else { return Ok(None) };
+    let file = PageFile::open(&path, geometry)?;
+    let owners = Owners::walk(&file)?;
+    let mut page = Vec::new();
+    for number in 1..=u32::try_from(file.pages()).unwrap_or(u32::MAX) {
+        if owners.table(number) != Some(table) || !file.page(number, &mut page)? {
+            continue;
+        }
+        let Some((Kind::TableLeaf, node)) = node(&page, start(number), geometry.usable) else { continue };
+        for at in node.cells {
+            let cell = payload::cell(&page, at, geometry.usable, Kind::TableLeaf, &geometry);
+            if let Some(cell) = cell.filter(|cell| cell.rowid == Some(row_id)) {
+                return Ok(Some((file.offset(number) + at as u64, cell.end.saturating_sub(at) as u64)));
+            }
+        }
+    }
+    Ok(None)
 }
 
 fn literal(value: ValueRef<'_>) -> String {

@@ -47,6 +47,13 @@ fn shared() -> Arc<Node> {
 
 /// Settings with topics and groups of their own, created.
 fn settings(broker: &Broker, partitions: i32) -> Kafka {
+    let settings = named(broker, partitions);
+    assert_eq!(kafka::create_topics(&settings).unwrap().len(), 3);
+    settings
+}
+
+/// Settings with topics and groups of their own; nobody has created them.
+fn named(broker: &Broker, partitions: i32) -> Kafka {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let name = format!("test-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
     let mut settings = Kafka { brokers: broker.address.clone(), group: name.clone(), ..Kafka::default() };
@@ -60,7 +67,6 @@ fn settings(broker: &Broker, partitions: i32) -> Kafka {
     if broker.ours() {
         settings.properties.insert("session.timeout.ms".into(), "2000".into());
     }
-    assert_eq!(kafka::create_topics(&settings).unwrap().len(), 3);
     settings
 }
 
@@ -651,6 +657,27 @@ fn topics_are_made_once_and_missing_or_different_ones_are_told() {
     assert!(kafka::batches(&other).err().unwrap().to_string().contains("test-nowhere"));
     let lag = kafka::lag(&settings).unwrap();
     assert_eq!((lag.len(), lag.iter().map(|lag| lag.messages).sum::<i64>()), (6, 0));
+}
+
+/// See `max.in.flight.requests.per.connection` in `stream/src/kafka/publish.rs`.
+#[test]
+fn what_is_sent_to_topics_as_they_are_made_is_not_lost() {
+    let node = shared();
+    for round in 0..5 {
+        let mut wanted = named(&node.broker, 7);
+        wanted.linger_ms = 1;
+        std::thread::scope(|scope| {
+            scope.spawn(|| kafka::create_topics(&wanted).unwrap());
+            let publisher = Publisher::connect(&wanted).unwrap();
+            for number in 0..200 {
+                publisher.unit(&unit(exhibit(1), number)).unwrap();
+            }
+            publisher.flush().unwrap();
+        });
+        let behind = kafka::lag(&wanted).unwrap();
+        let items = behind.iter().filter(|lag| lag.topic == wanted.items.name).map(|lag| lag.messages).sum::<i64>();
+        assert_eq!(items, 200, "round {round}: {behind:?}");
+    }
 }
 
 #[test]

@@ -19,6 +19,9 @@ CREATE TABLE account (
   line INTEGER,
   byte_offset INTEGER,
   byte_length INTEGER,
+  page INTEGER,
+  companion TEXT,
+  confidence TEXT,
   definition_id BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE attachment (
@@ -41,6 +44,9 @@ CREATE TABLE attachment (
   line INTEGER,
   byte_offset INTEGER,
   byte_length INTEGER,
+  page INTEGER,
+  companion TEXT,
+  confidence TEXT,
   definition_id BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE call (
@@ -68,6 +74,9 @@ CREATE TABLE call (
   line INTEGER,
   byte_offset INTEGER,
   byte_length INTEGER,
+  page INTEGER,
+  companion TEXT,
+  confidence TEXT,
   definition_id BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE contact (
@@ -86,6 +95,9 @@ CREATE TABLE contact (
   line INTEGER,
   byte_offset INTEGER,
   byte_length INTEGER,
+  page INTEGER,
+  companion TEXT,
+  confidence TEXT,
   definition_id BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE contact_point (
@@ -105,6 +117,9 @@ CREATE TABLE contact_point (
   line INTEGER,
   byte_offset INTEGER,
   byte_length INTEGER,
+  page INTEGER,
+  companion TEXT,
+  confidence TEXT,
   definition_id BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE custody (
@@ -137,6 +152,9 @@ CREATE TABLE device (
   line INTEGER,
   byte_offset INTEGER,
   byte_length INTEGER,
+  page INTEGER,
+  companion TEXT,
+  confidence TEXT,
   definition_id BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE directory (
@@ -234,6 +252,9 @@ CREATE TABLE location (
   line INTEGER,
   byte_offset INTEGER,
   byte_length INTEGER,
+  page INTEGER,
+  companion TEXT,
+  confidence TEXT,
   definition_id BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE message (
@@ -272,6 +293,9 @@ CREATE TABLE message (
   line INTEGER,
   byte_offset INTEGER,
   byte_length INTEGER,
+  page INTEGER,
+  companion TEXT,
+  confidence TEXT,
   definition_id BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE meta (
@@ -302,6 +326,9 @@ CREATE TABLE participant (
   line INTEGER,
   byte_offset INTEGER,
   byte_length INTEGER,
+  page INTEGER,
+  companion TEXT,
+  confidence TEXT,
   definition_id BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE problem (
@@ -373,6 +400,9 @@ CREATE TABLE thread (
   line INTEGER,
   byte_offset INTEGER,
   byte_length INTEGER,
+  page INTEGER,
+  companion TEXT,
+  confidence TEXT,
   definition_id BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE visit (
@@ -396,5 +426,8 @@ CREATE TABLE visit (
   line INTEGER,
   byte_offset INTEGER,
   byte_length INTEGER,
+  page INTEGER,
+  companion TEXT,
+  confidence TEXT,
   definition_id BLOB
 ) STRICT, WITHOUT ROWID;

@@ -55,24 +55,27 @@ pub fn fold_all(work: &Work<'_>) -> Result<(), Error> {
         list(work, kind)?;
     }
     let sql = "SELECT kind, item, what, id, seq, finder, record, field, field_offset, byte_offset, row_table, row_id,
-               range_offset, range_length FROM main.place ORDER BY kind, item, what, id";
+               range_first, range_end FROM main.place ORDER BY kind, item, what, id";
     let mut statement = work.connection.prepare(sql).map_err(|source| work.error(source))?;
     let mut rows = statement.query([]).map_err(|source| work.error(source))?;
     let mut group: Option<Group> = None;
-    let mut places = Vec::new();
+    let (mut places, mut folded) = (Vec::new(), Vec::new());
     while let Some(row) = rows.next().map_err(|source| work.error(source))? {
         let (key, place) = read(row).map_err(|source| work.error(source))?;
         if let Some(before) = group.replace(key)
             && before != key
         {
-            write(work, before.0, fold(std::mem::take(&mut places)))?;
+            folded.extend(fold(std::mem::take(&mut places)).into_iter().map(|fold| (before.0, fold)));
+        }
+        if folded.len() >= SORTED_ROWS {
+            write(work, &mut folded)?;
         }
         places.push(place);
     }
-    match group {
-        Some(last) => write(work, last.0, fold(places)),
-        None => Ok(()),
+    if let Some(last) = group {
+        folded.extend(fold(places).into_iter().map(|fold| (last.0, fold)));
     }
+    write(work, &mut folded)
 }
 
 /// Kind, item and thing: what is folded together.
@@ -81,7 +84,7 @@ type Group = (u8, [u8; 16], [u8; 16]);
 fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<(Group, Place)> {
     let table: Option<String> = row.get(10)?;
     let row_id: Option<i64> = row.get(11)?;
-    let (offset, length): (Option<i64>, Option<i64>) = (row.get(12)?, row.get(13)?);
+    let (first, end): (Option<i64>, Option<i64>) = (row.get(12)?, row.get(13)?);
     let place = Place {
         id: Id(row.get(3)?),
         seq: row.get(4)?,
@@ -91,7 +94,7 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<(Group, Place)> {
         field_offset: row.get(8)?,
         byte_offset: row.get(9)?,
         row: table.zip(row_id),
-        range: offset.zip(length).map(|(offset, length)| (offset, offset.saturating_add(length))),
+        range: first.zip(end),
     };
     Ok(((row.get(0)?, row.get(1)?, row.get(2)?), place))
 }
@@ -108,9 +111,16 @@ struct Seen {
     row: Option<(String, i64)>,
 }
 
+/// Rows that are sorted before they are inserted: neighbours of a table are written together.
+const SORTED_ROWS: usize = 1 << 14;
+
+/// A place with its item and thing.
+type Listing = (Id, Id, Place);
+
 /// Lists the places of sightings or secrets, item by item and thing by thing.
 fn list(work: &Work<'_>, kind: Kind) -> Result<(), Error> {
-    let mut listed = Listed::new();
+    let (mut listed, mut kinds) = (Listed::new(), Kinds::new());
+    let mut batch = Vec::new();
     work.each_as_it_came(kind, |seq, id, body| {
         let seen = match body {
             Body::Sighting(sighting) => {
@@ -128,47 +138,82 @@ fn list(work: &Work<'_>, kind: Kind) -> Result<(), Error> {
             }
             _ => return Ok(()),
         };
-        place(work, kind, seq, id, seen)
-    })
+        batch.push((seen.item, seen.what, place(work, &mut kinds, kind, seq, id, seen)?));
+        if batch.len() >= SORTED_ROWS { insert(work, kind, &mut batch) } else { Ok(()) }
+    })?;
+    insert(work, kind, &mut batch)
 }
 
-fn place(work: &Work<'_>, kind: Kind, seq: i64, id: Id, mut seen: Seen) -> Result<(), Error> {
-    let mut range = None;
-    if let Some(record) = seen.record {
-        match work.record(record)? {
-            // A row says more than a range.
-            Some(_) if seen.row.is_some() => {}
-            Some(seq) => range = work.range(seq, record)?,
+/// The kind of the last record that was found with a field of that name: most likely that of the next, too.
+type Kinds = HashMap<String, Kind>;
+
+fn place(work: &Work<'_>, kinds: &mut Kinds, kind: Kind, seq: i64, id: Id, seen: Seen) -> Result<Place, Error> {
+    let whole = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    let (mut record, mut range) = (seen.record, None);
+    if let Some(named) = record {
+        let field = seen.field.as_deref().unwrap_or("");
+        let likely = kinds.get(field).copied().unwrap_or(Kind::Message);
+        match work.record(named, likely)? {
+            Some((seq, found)) => {
+                if found != likely {
+                    kinds.insert(field.to_owned(), found);
+                }
+                // A row says more than a range.
+                if seen.row.is_none() {
+                    range = work.range(seq, named)?.map(|(first, length)| (whole(first), whole(first.saturating_add(length))));
+                }
+            }
             None => {
-                let detail = format!("{} {id} names record {record}, which is not there", super::source::table_of(kind));
+                let detail = format!("{} {id} names record {named}, which is not there", super::source::table_of(kind));
                 work.problem(Some(seen.item), Code::Missing, detail)?;
-                seen.record = None;
+                record = None;
             }
         }
     }
-    let whole = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-    let (table, row_id) = seen.row.unzip();
-    let (first, length) = range.unzip();
+    Ok(Place {
+        id,
+        seq,
+        finder: seen.finder as u8,
+        record,
+        field: seen.field,
+        field_offset: seen.field_offset.map(whole),
+        byte_offset: seen.byte_offset.map(whole),
+        row: seen.row,
+        range,
+    })
+}
+
+/// Inserts listed places, sorted; the batch is empty afterwards.
+fn insert(work: &Work<'_>, kind: Kind, batch: &mut Vec<Listing>) -> Result<(), Error> {
+    batch.sort_unstable_by_key(|(item, what, place)| (*item, *what, place.id));
     let sql = "INSERT INTO main.place VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
-    let insert = || {
-        work.connection.prepare_cached(sql)?.execute(params![
-            kind as u8,
-            seen.item.bytes(),
-            seen.what.bytes(),
-            id.bytes(),
-            seq,
-            seen.finder as u8,
-            seen.record.map(|record| record.0),
-            seen.field,
-            seen.field_offset.map(whole),
-            seen.byte_offset.map(whole),
-            table,
-            row_id,
-            first.map(whole),
-            length.map(whole),
-        ])
+    let mut insert = || -> rusqlite::Result<()> {
+        let mut statement = work.connection.prepare_cached(sql)?;
+        for (item, what, Place { id, seq, finder, record, field, field_offset, byte_offset, row, range }) in batch.drain(..) {
+            let (table, row_id) = row.unzip();
+            let (first, end) = range.unzip();
+            let record = record.map(|record| record.0);
+            let (item, what, id) = (item.bytes(), what.bytes(), id.bytes());
+            statement.execute(params![
+                kind as u8,
+                item,
+                what,
+                id,
+                seq,
+                finder,
+                record,
+                field,
+                field_offset,
+                byte_offset,
+                table,
+                row_id,
+                first,
+                end
+            ])?;
+        }
+        Ok(())
     };
-    insert().map(drop).map_err(|source| work.error(source))
+    insert().map_err(|source| work.error(source))
 }
 
 /// Observables that were listed a short while ago, and with what validity.
@@ -194,16 +239,21 @@ fn observable(work: &Work<'_>, id: Id, observable: &model::Observable, listed: &
     insert().map(drop).map_err(|source| work.error(source))
 }
 
-fn write(work: &Work<'_>, kind: u8, folded: Vec<Folded>) -> Result<(), Error> {
+/// Inserts folded places of sightings or secrets, sorted; none are left.
+fn write(work: &Work<'_>, folded: &mut Vec<(u8, Folded)>) -> Result<(), Error> {
+    folded.sort_unstable_by_key(|(kind, fold)| (*kind, fold.place.id));
     let sql = "INSERT INTO main.folded VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-    for Folded { place, finders } in folded {
-        let (table, row_id) = place.row.unzip();
-        let record = place.record.map(|record| record.0);
-        let values = params![kind, place.id.bytes(), place.seq, finders, record, place.field, place.field_offset, table, row_id];
-        let insert = || work.connection.prepare_cached(sql)?.execute(values);
-        insert().map_err(|source| work.error(source))?;
-    }
-    Ok(())
+    let mut insert = || -> rusqlite::Result<()> {
+        let mut statement = work.connection.prepare_cached(sql)?;
+        for (kind, Folded { place, finders }) in folded.drain(..) {
+            let (table, row_id) = place.row.unzip();
+            let record = place.record.map(|record| record.0);
+            let (id, field, offset) = (place.id.bytes(), place.field, place.field_offset);
+            statement.execute(params![kind, id, place.seq, finders, record, field, offset, table, row_id])?;
+        }
+        Ok(())
+    };
+    insert().map_err(|source| work.error(source))
 }
 
 /// Folds the places where one thing was seen in one item.

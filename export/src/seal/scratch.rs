@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 const SCHEMA: &str = "
 CREATE TABLE place (
   kind INTEGER, item BLOB, what BLOB, id BLOB, seq INTEGER, finder INTEGER, record BLOB, field TEXT, field_offset INTEGER,
-  byte_offset INTEGER, row_table TEXT, row_id INTEGER, range_offset INTEGER, range_length INTEGER, PRIMARY KEY (kind, item, what, id)
+  byte_offset INTEGER, row_table TEXT, row_id INTEGER, range_first INTEGER, range_end INTEGER, PRIMARY KEY (kind, item, what, id)
 ) WITHOUT ROWID;
 CREATE TABLE folded (
   kind INTEGER, id BLOB, seq INTEGER, finders INTEGER, record BLOB, field TEXT, field_offset INTEGER, row_table TEXT,
@@ -176,18 +176,17 @@ impl Work<'_> {
         any.map_err(|source| self.error(source))
     }
 
-    /// Whether the exhibit holds a record, whatever its kind: where its body lies in the store.
-    pub(super) fn record(&self, id: Id) -> Result<Option<i64>, Error> {
+    /// Whether the exhibit holds a record of the first kind, else of any: where its body lies in the store, and its kind.
+    pub(super) fn record(&self, id: Id, first: Kind) -> Result<Option<(i64, Kind)>, Error> {
         // The index knows it: no body is read.
         let sql = "SELECT seq FROM store.entry WHERE exhibit = ?1 AND kind = ?2 AND id = ?3";
-        for (_, kind) in RECORDS {
-            let read = || {
-                let mut statement = self.connection.prepare_cached(sql)?;
-                statement.query_row(params![self.scratch.exhibit, kind as u8, id.bytes()], |row| row.get(0)).optional()
-            };
-            let found = read().map_err(|source| self.error(source))?;
-            if found.is_some() {
-                return Ok(found);
+        let mut statement = self.connection.prepare_cached(sql).map_err(|source| self.error(source))?;
+        let others = RECORDS.iter().map(|(_, kind)| *kind).filter(|kind| *kind != first);
+        for kind in std::iter::once(first).chain(others) {
+            let parameters = params![self.scratch.exhibit, kind as u8, id.bytes()];
+            let found = statement.query_row(parameters, |row| row.get(0)).optional();
+            if let Some(seq) = found.map_err(|source| self.error(source))? {
+                return Ok(Some((seq, kind)));
             }
         }
         Ok(None)
@@ -246,7 +245,7 @@ impl Work<'_> {
                 && !matches!(record, Record::Thread(thread) if thread.implied)
             {
                 let provenance = record.provenance();
-                let row_table = provenance.locator.row().map(|(table, _)| table.to_owned());
+                let row_table = provenance.locator.table().map(str::to_owned);
                 *dropped.entry((provenance.item, record.kind(), row_table)).or_default() += 1;
             }
         }

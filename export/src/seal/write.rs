@@ -101,7 +101,8 @@ pub fn write<G: Gather>(
 }
 
 fn chunk<G: Gather>((reader, hasher): &mut (G, RowHasher), job: &G::Job) -> Result<Chunk, Error> {
-    let (table, mut values) = (G::table(job), Vec::new());
+    let table = G::table(job);
+    let mut values = Vec::with_capacity(super::CHUNK_ROWS as usize * table.columns.len());
     reader.rows(job, &mut values)?;
     let digests = values.chunks_exact(table.columns.len()).map(|row| hasher.row(table, row)).collect();
     Ok(Chunk { values, digests })

@@ -311,6 +311,13 @@ impl Container for Restored {
         }
     }
 
+    fn stored(&self, index: usize) -> Option<(u64, u64, bool)> {
+        match self.places.get(index) {
+            Some(Inner::Archive(at)) => self.inner.stored(*at),
+            _ => None,
+        }
+    }
+
     fn uncovered(&self) -> Option<Ranges> {
         self.inner.uncovered()
     }

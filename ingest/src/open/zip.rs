@@ -139,6 +139,12 @@ impl Container for Zip {
         }
     }
 
+    fn stored(&self, index: usize) -> Option<(u64, u64, bool)> {
+        let (entry, place) = (self.entries.get(index)?, self.places.get(index)?);
+        let start = self.data_start(index, entry, place).ok()?;
+        Some((start, entry.packed?, place.method != 0 || place.encrypted()))
+    }
+
     fn read(
         &self,
         index: usize,

@@ -46,7 +46,9 @@ impl Worker<'_> {
         }
         match opened {
             Err(trouble) => {
-                let status = if trouble.code == Code::Encrypted { ItemStatus::Locked } else { ItemStatus::Partial };
+                // What nobody reads here is named, hashed as a whole and searched, like what lacks its key.
+                let locked = matches!(trouble.code, Code::Encrypted | Code::Unsupported);
+                let status = if locked { ItemStatus::Locked } else { ItemStatus::Partial };
                 self.broken(place, &mut item, status, trouble)?;
                 let item = self.scan_raw(item, &source, how)?;
                 self.exhibited.root_read(&item, None);

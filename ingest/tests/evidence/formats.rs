@@ -139,3 +139,16 @@ fn volumes_that_need_a_key_are_locked_hashed_and_scanned() {
         assert_eq!(sightings.iter().map(|sighting| sighting.byte_offset).collect::<Vec<_>>(), [Some(500_001)], "{name}");
     }
 }
+
+#[test]
+fn containers_that_nobody_reads_are_locked_hashed_and_searched() {
+    let folder = tempfile::tempdir().unwrap();
+    let content = [&b"ADSEGMENTEDFILE\0\x02\x01"[..], &[0; 9000], b" 1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa "].concat();
+    std::fs::write(folder.path().join("disk.ad1"), &content).unwrap();
+    std::fs::write(folder.path().join("a.rar"), b"Rar!\x1a\x07\x01\0\x33").unwrap();
+    let told = World::new().take(folder.path());
+    let item = told.item("disk.ad1");
+    assert_eq!((item.status, item.reason.as_deref()), (ItemStatus::Locked, Some("a reader of AD1 images")));
+    assert_eq!(told.sha256("disk.ad1"), crate::world::sha256(&content));
+    assert_eq!((told.sightings().count(), told.outcome("a.rar")), (1, (ItemStatus::Locked, vec![Code::Unsupported])));
+}

@@ -8,11 +8,14 @@ use model::record::{DeviceFact, Record};
 use model::{Code, Locator};
 use std::collections::HashSet;
 
+mod abx;
 mod android;
 mod ios;
+mod ufed;
 
 pub use android::{AndroidProperties, AndroidSettings};
 pub use ios::IosDevice;
+pub use ufed::Ufed;
 
 /// Largest file of this kind that is read.
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -53,5 +56,17 @@ impl<'e, 'u> Facts<'e, 'u> {
         let reason = (self.seen > self.told).then(|| "told twice at one place".to_owned());
         self.emit.ledger(source, "device", None, self.seen, self.told, reason);
         Outcome::parsed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Body, Record};
+
+    /// Kind and raw value of every fact told.
+    pub fn facts(bodies: &[Body]) -> Vec<(String, String)> {
+        let facts =
+            bodies.iter().filter_map(|body| if let Body::Record(Record::Device(fact)) = body { Some(fact) } else { None });
+        facts.map(|fact| (fact.kind.clone(), fact.raw.clone())).collect()
     }
 }

@@ -38,6 +38,23 @@ const FILE_ATTACHED: [&str; 12] = [
     "文件附件",
     "الملف مرفق",
 ];
+/// What stands before and behind the chat's name in the name of an export, in the languages met.
+const NAMED: [(&str, &str); 14] = [
+    ("WhatsApp Chat with ", ""),
+    ("WhatsApp Chat - ", ""),
+    ("WhatsApp-Chat mit ", ""),
+    ("WhatsApp Chat mit ", ""),
+    ("Chat de WhatsApp con ", ""),
+    ("Conversa do WhatsApp com ", ""),
+    ("Discussion WhatsApp avec ", ""),
+    ("Chat WhatsApp con ", ""),
+    ("Chat WhatsApp dengan ", ""),
+    ("WhatsApp-chat met ", ""),
+    ("Чат WhatsApp с контактом ", ""),
+    ("与", "的 WhatsApp 聊天"),
+    ("與", "的 WhatsApp 對話"),
+    ("محادثة واتساب مع ", ""),
+];
 /// How a deleted message reads, without marks and full stop.
 const DELETED: [&str; 8] = [
     "This message was deleted",
@@ -104,11 +121,14 @@ fn looks_like_chat(head: &[u8], named: bool) -> bool {
         && headers.len() * 2 >= lines.len()
         && senders.count() * 2 > headers.len()
         && logs == 0
+        && !headers.iter().any(Header::like_a_log)
 }
 
 /// The first reading: how many headers there are, and in which orders every date is one.
 struct Survey {
     headers: u64,
+    /// Whether the first header has seconds as a log has: only then have the others.
+    like_a_log: bool,
     preface: u64,
     orders: BTreeSet<Order>,
     bytes: u64,
@@ -117,11 +137,12 @@ struct Survey {
 impl Survey {
     fn of(mut lines: Lines<BufReader<File>>) -> io::Result<Survey> {
         let orders = [Order::Dmy, Order::Mdy, Order::Ymd].into();
-        let mut survey = Survey { headers: 0, preface: 0, orders, bytes: 0 };
+        let mut survey = Survey { headers: 0, like_a_log: false, preface: 0, orders, bytes: 0 };
         while let Some(line) = lines.next()? {
             survey.bytes = line.offset + line.length;
-            match header(&line.text) {
+            match survey.header(&line.text) {
                 Some(header) => {
+                    survey.like_a_log = header.like_a_log();
                     survey.headers += 1;
                     let fits = header.written.orders();
                     survey.orders.retain(|order| fits.contains(order));
@@ -131,6 +152,12 @@ impl Survey {
             }
         }
         Ok(survey)
+    }
+
+    /// The header of a line. One phone wrote the file, in one style: a line with a log's seconds among headers without is one that
+    /// somebody pasted into a message.
+    fn header<'l>(&self, line: &'l str) -> Option<Header<'l>> {
+        header(line).filter(|header| self.headers == 0 || header.bracketed || header.like_a_log() == self.like_a_log)
     }
 }
 
@@ -187,7 +214,7 @@ fn read(mut lines: Lines<BufReader<File>>, survey: Survey, cap: usize, emit: &mu
     let mut draft: Option<Draft> = None;
     while let Some(line) = lines.next()? {
         reading.check(&line);
-        match header(&line.text) {
+        match survey.header(&line.text) {
             Some(header) => {
                 let next = reading.draft(&header, &line);
                 if let Some(done) = draft.replace(next) {
@@ -327,8 +354,8 @@ fn thread_of(path: &str) -> (String, Option<String>) {
         stem => stem,
     };
     let stem = stem.strip_suffix(".zip").unwrap_or(stem);
-    let name = ["WhatsApp Chat with ", "WhatsApp Chat - "].iter().find_map(|prefix| stem.strip_prefix(prefix)).map(str::to_owned);
-    (stem.to_owned(), name)
+    let name = NAMED.iter().find_map(|(before, after)| stem.strip_prefix(before)?.strip_suffix(after));
+    (stem.to_owned(), name.map(str::to_owned))
 }
 
 /// What a text says beside its words: a file (its name where it was exported) and a state.

@@ -1,6 +1,8 @@
 //! Making the topics of a fleet, and seeing how far its workers are behind.
 
-use super::client::{MESSAGE_CAP_BYTES, REQUEST_TIMEOUT, client_config, partition_counts, patiently, topic_settings};
+use super::client::{
+    MESSAGE_CAP_BYTES, PATIENCE, REQUEST_TIMEOUT, SPREAD, client_config, partition_counts, patiently, topic_settings,
+};
 use super::receive::group_of;
 use crate::{Error, Topic};
 use config::{Kafka, TopicSettings};
@@ -71,7 +73,7 @@ pub fn create_topics(settings: &Kafka) -> Result<Vec<String>, Error> {
 
 /// Waits until the topics are seen, and compares their partitions with those wanted: some were there before.
 fn check_partitions(admin: &AdminClient<DefaultClientContext>, settings: &Kafka, wanted: &[&TopicSettings]) -> Result<(), Error> {
-    for (found, wanted) in partition_counts(admin.inner(), settings, &TOPICS)?.into_iter().zip(wanted) {
+    for (found, wanted) in partition_counts(admin.inner(), settings, &TOPICS, PATIENCE)?.into_iter().zip(wanted) {
         if found != wanted.partitions {
             let TopicSettings { name, partitions, .. } = wanted;
             return Err(Error::Settings(format!("topic {name} has {found} partitions where {partitions} are configured")));
@@ -91,7 +93,7 @@ pub fn lag(settings: &Kafka) -> Result<Vec<Lag>, Error> {
         let consumer: BaseConsumer = client_config(settings, &[("group.id", &group)])?.create()?;
         let name = &topic_settings(settings, topic).name;
         let mut asked = TopicPartitionList::new();
-        for count in partition_counts(consumer.client(), settings, &[topic])? {
+        for count in partition_counts(consumer.client(), settings, &[topic], SPREAD)? {
             asked.add_partition_range(name, 0, count - 1);
         }
         let committed = patiently(|| consumer.committed_offsets(asked.clone(), REQUEST_TIMEOUT))?;

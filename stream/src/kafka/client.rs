@@ -10,10 +10,10 @@ use rdkafka::metadata::Metadata;
 use std::time::{Duration, Instant};
 
 /// How long a broker may be silent when a client starts. Later losses are waited out without limit.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long word of a new topic may take to reach every broker.
-const SPREAD: Duration = Duration::from_secs(5);
+pub(super) const SPREAD: Duration = Duration::from_secs(5);
 
 /// How long one request for metadata or offsets may take.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,6 +34,8 @@ const RESERVED: &[&str] = &[
     "group.id",
     "group.instance.id",
     "group.protocol",
+    "max.in.flight",
+    "max.in.flight.requests.per.connection",
     "message.max.bytes",
     "message.timeout.ms",
     "partition.assignment.strategy",
@@ -93,11 +95,12 @@ pub(super) fn log_error(error: &KafkaError, reason: &str) {
 }
 
 /// How many partitions each topic has, by the brokers' word. Waits for a broker; a topic that is missing is an error, after a
-/// moment in which word of a new topic can reach every broker.
+/// time in which word of a new topic can reach every broker.
 pub(super) fn partition_counts<C: ClientContext>(
     client: &Client<C>,
     settings: &Kafka,
     topics: &[Topic],
+    spread: Duration,
 ) -> Result<Vec<i32>, Error> {
     let begin = Instant::now();
     loop {
@@ -105,7 +108,7 @@ pub(super) fn partition_counts<C: ClientContext>(
         let metadata = patiently(|| client.fetch_metadata(None, REQUEST_TIMEOUT))?;
         let names = topics.iter().map(|topic| &topic_settings(settings, *topic).name);
         let counts: Result<Vec<i32>, Error> = names.map(|name| partition_count(&metadata, name)).collect();
-        if counts.is_ok() || begin.elapsed() > SPREAD {
+        if counts.is_ok() || begin.elapsed() > spread {
             return counts;
         }
         std::thread::sleep(Duration::from_millis(100));

@@ -1,6 +1,6 @@
 //! The writing end over Kafka.
 
-use super::client::{client_config, log, log_error, partition_counts, topic_settings};
+use super::client::{SPREAD, client_config, log, log_error, partition_counts, topic_settings};
 use super::part::{self, Part, cut};
 use crate::embedded::invalid_problem;
 use crate::{Error, Invalid, Position, Publish, Topic};
@@ -43,6 +43,9 @@ impl Publisher {
             &[
                 ("enable.idempotence", "true"),
                 ("acks", "all"),
+                // A broker that does not hold a new partition yet refuses a request and, a moment later, may take the next as the
+                // first it sees of this producer; librdkafka then counts both as confirmed. So none is sent before the last is answered.
+                ("max.in.flight.requests.per.connection", "1"),
                 // Never: a broker that is away is waited for, and `close` is the way out.
                 ("message.timeout.ms", "0"),
                 ("compression.type", "zstd"),
@@ -55,7 +58,7 @@ impl Publisher {
         )?;
         let producer: ThreadedProducer<Reports> = config.create_with_context(Reports::default())?;
         let topics = [Topic::Items, Topic::Records, Topic::Problems];
-        let counts = partition_counts(producer.client(), settings, &topics)?;
+        let counts = partition_counts(producer.client(), settings, &topics, SPREAD)?;
         let partitions: HashMap<_, _> = topics.into_iter().zip(counts).collect();
         if partitions[&Topic::Records] != partitions[&Topic::Problems] {
             let (records, problems) = (&settings.records.name, &settings.problems.name);

@@ -1,6 +1,6 @@
 //! The reading end over Kafka.
 
-use super::client::{client_config, log, log_error, partition_counts, topic_settings};
+use super::client::{SPREAD, client_config, log, log_error, partition_counts, topic_settings};
 use super::part::{self, Parts};
 use crate::{Delivery, Error, Event, Invalid, Position, Receive, Topic};
 use config::Kafka;
@@ -114,7 +114,7 @@ impl<T: Payload> Receiver<T> {
             ],
         )?;
         let consumer: BaseConsumer<Rebalances> = config.create_with_context(Rebalances::default())?;
-        let counts = partition_counts(consumer.client(), settings, topics)?;
+        let counts = partition_counts(consumer.client(), settings, topics, SPREAD)?;
         if counts.windows(2).any(|pair| pair[0] != pair[1]) {
             return Err(Error::Settings("topics that are read together must have the same number of partitions".to_owned()));
         }

@@ -1,6 +1,6 @@
 //! A disk put together from pieces: stored as they are, packed, or not stored because they are zero.
 
-use crate::evidence::{Positioned, Source};
+use crate::evidence::{Beneath, Positioned, Source};
 use crate::open::Damage;
 use model::Code;
 use std::io;
@@ -34,6 +34,16 @@ pub trait Layout: Send + Sync {
     /// Unpacks a piece.
     fn unpack(&self, _key: u64) -> io::Result<Vec<u8>> {
         Err(super::fields::damaged("nothing is packed here"))
+    }
+
+    /// Where a packed piece lies: source, first byte, how many.
+    fn packed(&self, _key: u64) -> Option<(Source, u64, u64)> {
+        None
+    }
+
+    /// What it is, where that helps whoever looks for a byte.
+    fn label(&self) -> Option<&'static str> {
+        Some("disk")
     }
 
     /// Most bytes of an unpacked piece.
@@ -106,6 +116,25 @@ impl<L: Layout + 'static> Positioned for Disk<L> {
             Piece::Bad(error) => Err(error),
         }
     }
+
+    fn beneath(&self, offset: u64) -> Option<Beneath> {
+        // What cannot be read lies nowhere.
+        if offset >= self.layout.size() {
+            return None;
+        }
+        match self.layout.piece(offset) {
+            Ok(Piece::Stored(source, start, length)) => Some(Beneath { source, start, length, packed: false }),
+            Ok(Piece::Packed(key, ..)) => {
+                let (source, start, length) = self.layout.packed(key)?;
+                Some(Beneath { source, start, length, packed: true })
+            }
+            Ok(Piece::Zero(_) | Piece::Bad(_)) | Err(_) => None,
+        }
+    }
+
+    fn label(&self) -> Option<&'static str> {
+        self.layout.label()
+    }
 }
 
 /// A stretch of a source.
@@ -135,6 +164,15 @@ impl Positioned for Window {
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
         let Some(at) = self.start.checked_add(offset) else { return Ok(0) };
         self.source.read_at(&mut buffer[..most], at)
+    }
+
+    fn beneath(&self, offset: u64) -> Option<Beneath> {
+        let (start, length) = (self.start.checked_add(offset)?, self.size.checked_sub(offset)?);
+        Some(Beneath { source: self.source.clone(), start, length, packed: false })
+    }
+
+    fn label(&self) -> Option<&'static str> {
+        Some("volume")
     }
 }
 

@@ -2,7 +2,7 @@
 //! names the range; what lies behind the last readable byte is left out.
 
 use super::fields;
-use crate::evidence::{Positioned, Source};
+use crate::evidence::{Beneath, Positioned, Source};
 use crate::open::{Damage, Trouble};
 use model::Code;
 use std::io::{self, Read};
@@ -160,6 +160,15 @@ impl Positioned for Runs {
             0 => Err(Damage::error(Code::Truncated, &format!("byte {at} of the volume lies beyond its end"))),
             count => Ok(count),
         }
+    }
+
+    fn beneath(&self, offset: u64) -> Option<Beneath> {
+        let index = self.runs.partition_point(|(start, _)| *start <= offset).checked_sub(1)?;
+        let (start, run) = self.runs.get(index)?;
+        let within = offset - start;
+        let length = run.bytes.checked_sub(within).filter(|left| *left > 0)?;
+        let at = run.at.filter(|at| *at < LOST && offset < self.valid)?;
+        Some(Beneath { source: self.volume.clone(), start: at.checked_add(within)?, length, packed: false })
     }
 }
 

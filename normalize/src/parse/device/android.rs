@@ -1,7 +1,7 @@
 //! Property files of Android (`build.prop` and its kin, `persist.*` files, the output of `getprop`) and the settings that
-//! `settings_global.xml` and `settings_secure.xml` hold as text. Since Android 12 those are binary XML (`ABX`), which is not read.
+//! `settings_global.xml` and `settings_secure.xml` hold, as text or (since Android 12) as binary XML.
 
-use super::Facts;
+use super::{FILE_BYTES_MAX, Facts, abx};
 use crate::emit::Emit;
 use crate::parse::lines::Lines;
 use crate::parse::{Input, Outcome, Parser};
@@ -9,7 +9,7 @@ use model::{Code, Locator};
 use quick_xml::Reader;
 use quick_xml::events::Event;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 
 /// Names of property files; `getprop` is what adb and triage tools save.
 const PROPERTY_FILES: [&str; 6] = ["build.prop", "default.prop", "prop.default", "getprop", "getprop.txt", "getprop.log"];
@@ -104,7 +104,7 @@ fn bracketed(line: &str) -> Option<(&str, &str)> {
     Some((key, value.strip_suffix(']')?))
 }
 
-/// Settings as text XML.
+/// Settings as XML, in text or binary.
 pub struct AndroidSettings;
 
 impl Parser for AndroidSettings {
@@ -113,13 +113,13 @@ impl Parser for AndroidSettings {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn identify(&self, input: &Input<'_>) -> bool {
         let name = input.unit.primary.name.as_slice();
         let known = name == b"settings_global.xml" || name == b"settings_secure.xml";
-        known && memchr::memmem::find(input.head, b"<settings").is_some()
+        known && (input.head.starts_with(abx::MAGIC) || memchr::memmem::find(input.head, b"<settings").is_some())
     }
 
     fn parse(&self, input: &Input<'_>, emit: &mut Emit<'_>) -> Outcome {
@@ -128,6 +128,9 @@ impl Parser for AndroidSettings {
             Outcome::partial(detail)
         };
         let Ok(file) = File::open(input.folder.join("main")) else { return damaged(emit, "cannot be opened") };
+        if input.head.starts_with(abx::MAGIC) {
+            return binary(file, emit);
+        }
         let mut reader = Reader::from_reader(BufReader::new(file));
         let (mut facts, mut buffer) = (Facts::new(emit), Vec::new());
         loop {
@@ -158,17 +161,39 @@ impl Parser for AndroidSettings {
     }
 }
 
+/// Settings in binary XML.
+fn binary(file: File, emit: &mut Emit<'_>) -> Outcome {
+    let mut bytes = Vec::new();
+    if let Err(error) = file.take(FILE_BYTES_MAX).read_to_end(&mut bytes) {
+        let detail = format!("reading failed: {}", error.kind());
+        emit.problem(Code::Unreadable, detail.clone());
+        return Outcome::partial(detail);
+    }
+    let mut facts = Facts::new(emit);
+    let ended = abx::elements(&bytes, &mut |element| {
+        let name = element.attribute("name").filter(|_| element.name == "setting").unwrap_or_default();
+        if let Some((_, kind)) = SETTINGS.iter().find(|(known, _)| *known == name) {
+            let (offset, length) = element.range;
+            facts.tell(kind, element.attribute("value").unwrap_or_default(), name, Locator::Bytes { offset, length });
+        }
+    });
+    match ended {
+        Ok(()) => facts.finish("settings"),
+        Err(at) => {
+            let detail = format!("no binary XML from byte {at}");
+            facts.emit.problem(Code::DocumentDamaged, detail.clone());
+            facts.finish("settings");
+            Outcome::partial(detail)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::evidence::Scratch;
-    use model::{Body, Record};
-
-    fn facts(bodies: &[Body]) -> Vec<(String, String)> {
-        let facts =
-            bodies.iter().filter_map(|body| if let Body::Record(Record::Device(fact)) = body { Some(fact) } else { None });
-        facts.map(|fact| (fact.kind.clone(), fact.raw.clone())).collect()
-    }
+    use crate::parse::device::tests::facts;
+    use model::Body;
 
     fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
         pairs.iter().map(|(kind, raw)| ((*kind).to_owned(), (*raw).to_owned())).collect()

@@ -3,7 +3,9 @@
 //! Android: `1/31/24, 9:05 PM - Name: text`. iOS: `[31.01.24, 21:05:09] Name: text`. The phone's locale decides the order of the
 //! date's fields, the separators, the digits, and where and how AM and PM are written; nothing in the file says which it was.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 /// Longest header before the sender, in characters.
 const LONGEST: usize = 48;
@@ -11,6 +13,10 @@ const LONGEST: usize = 48;
 const NAME_LONGEST: usize = 100;
 /// Longest word beside a time, in characters (`nachmittags`).
 const WORD_LONGEST: usize = 12;
+/// Years in which a chat can have been written.
+const YEARS: RangeInclusive<u32> = 2000..=2099;
+/// The same in Buddhist years.
+const BUDDHIST: RangeInclusive<u32> = 2543..=2642;
 
 /// In which order a date has its fields.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -72,9 +78,15 @@ impl Written {
         [Order::Dmy, Order::Mdy, Order::Ymd].into_iter().filter(|order| self.date(*order).is_some()).collect()
     }
 
-    /// The wall time in an order, ISO 8601 without a zone; `None` where it is none or the half of the day is not sure.
+    /// The wall time in an order, ISO 8601 without a zone; `None` where it is none, the half of the day is not sure, or the year
+    /// is one of a calendar that is not known. A phone in Thai counts years from the Buddha's death (2567 is 2024); months and days
+    /// are the same.
     pub fn local(&self, order: Order) -> Option<String> {
         let (year, month, day) = self.date(order)?;
+        let year = if BUDDHIST.contains(&year) { year - 543 } else { year };
+        if !YEARS.contains(&year) {
+            return None;
+        }
         let (hour, minute, second) = self.time;
         let hour = match self.half {
             Half::Unknown => return None,
@@ -99,6 +111,15 @@ pub struct Header<'l> {
     pub text: &'l str,
     /// True for the style of iOS.
     pub bracketed: bool,
+    /// Whether the time has seconds: with iOS always; with Android seldom, and logs that look alike have them.
+    pub seconds: bool,
+}
+
+impl Header<'_> {
+    /// Whether the line could be one of a log.
+    pub fn like_a_log(&self) -> bool {
+        self.seconds && !self.bracketed
+    }
 }
 
 /// Marks that WhatsApp writes before names, dates and texts to keep their direction.
@@ -119,13 +140,9 @@ pub fn header(line: &str) -> Option<Header<'_>> {
             (false, raw, rest)
         }
     };
-    let written = written(raw)?;
-    // Android writes no seconds; logs that look alike do.
-    if !bracketed && written.1 {
-        return None;
-    }
+    let (written, seconds) = written(raw)?;
     let (sender, text) = sender(rest);
-    Some(Header { raw, written: written.0, sender, text, bracketed })
+    Some(Header { raw, written, sender, text, bracketed, seconds })
 }
 
 /// Splits at a mark among the first characters.
@@ -154,7 +171,8 @@ fn sender(rest: &str) -> (Option<&str>, &str) {
 /// Reads date and time; also whether the time has seconds.
 fn written(raw: &str) -> Option<(Written, bool)> {
     let plain: String = raw.chars().filter(|c| !is_mark(*c)).map(plain_digit).collect();
-    let mut rest = plain.trim_start();
+    let plain = date_first(plain.trim_start());
+    let mut rest = plain.as_ref();
     let mut fields = [0; 3];
     let mut lengths = [0; 3];
     let mut separators = String::new();
@@ -199,6 +217,18 @@ fn written(raw: &str) -> Option<(Written, bool)> {
     (!written.orders().is_empty()).then_some((written, parts.len() == 3))
 }
 
+/// Date before time: Vietnamese phones write `21:05, 31/01/2024`.
+fn date_first(plain: &str) -> Cow<'_, str> {
+    let hour = plain.len() - plain.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    if !(1..=2).contains(&hour) || plain.as_bytes().get(hour) != Some(&b':') {
+        return plain.into();
+    }
+    match plain.split_once(", ").or_else(|| plain.rsplit_once(' ')) {
+        Some((time, date)) => format!("{}, {time}", date.trim_start()).into(),
+        None => plain.into(),
+    }
+}
+
 /// What the word beside a time says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Half {
@@ -213,7 +243,9 @@ enum Half {
 /// Reads the word before or behind a time. `None` where what stands there cannot be one.
 fn half(before: &str, after: &str) -> Option<Half> {
     let clean = |text: &str| -> String {
-        text.chars().filter(|c| c.is_alphabetic() || ('\u{900}'..='\u{97f}').contains(c)).flat_map(char::to_lowercase).collect()
+        // Marks that stand above and below letters belong to the word, though most of them are no letters.
+        let mark = |c: char| matches!(c, '\u{900}'..='\u{97f}' | '\u{e31}'..='\u{ecd}' | '\u{102b}'..='\u{103e}' | '\u{17b4}'..='\u{17d3}');
+        text.chars().filter(|c| c.is_alphabetic() || mark(*c)).flat_map(char::to_lowercase).collect()
     };
     let (mut first, last) = (clean(before), clean(after));
     let stray = |text: &str| text.chars().any(|c| c.is_ascii_digit() || matches!(c, ':' | '[' | ']' | '|' | '=' | '/'));
@@ -241,6 +273,13 @@ fn half(before: &str, after: &str) -> Option<Half> {
         | "sa"
         | "vorm"
         | "पूर्वाह्न"
+        | "清晨"
+        | "pg"
+        | "ព្រឹក"
+        | "ጥዋት"
+        | "နံနက်"
+        | "ก่อนเที่ยง"
+        | "ກ່ອນທ່ຽງ"
         | "de" => Half::Morning,
         "pm"
         | "μμ"
@@ -256,21 +295,28 @@ fn half(before: &str, after: &str) -> Option<Half> {
         | "ch"
         | "nachm"
         | "अपराह्न"
+        | "ptg"
+        | "ល្ងាច"
+        | "ከሰዓት"
+        | "ညနေ"
+        | "หลังเที่ยง"
+        | "ຫຼັງທ່ຽງ"
         | "du" => Half::Afternoon,
         _ => Half::Unknown,
     })
 }
 
+/// The zeros of the scripts that phones write dates in, in order: Unicode's decimal digits (Nd), each followed by its nine others.
+const ZEROS: [u32; 20] = [
+    0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xe50, 0xed0, 0xf20, 0x1040, 0x1090,
+    0x17e0, 0x1810, 0xff10,
+];
+
 /// Digits of other scripts as ASCII.
 fn plain_digit(character: char) -> char {
-    let zero = match character {
-        '\u{660}'..='\u{669}' => 0x660,
-        '\u{6f0}'..='\u{6f9}' => 0x6f0,
-        '\u{966}'..='\u{96f}' => 0x966,
-        '\u{9e6}'..='\u{9ef}' => 0x9e6,
-        _ => return character,
-    };
-    char::from_digit(character as u32 - zero, 10).unwrap_or(character)
+    let code = u32::from(character);
+    let Some(zero) = ZEROS.iter().rev().find(|zero| **zero <= code).filter(|zero| code - **zero < 10) else { return character };
+    char::from_digit(code - zero, 10).unwrap_or(character)
 }
 
 #[cfg(test)]
@@ -301,6 +347,15 @@ mod tests {
             ("[31.01.24, 21:05:09] Ann: hi", "2024-01-31T21:05:09"),
             ("\u{200e}[31/01/2024, 9:05:09 PM] Ann: hi", "2024-01-31T21:05:09"),
             ("[01/31/24 21:05] Ann: hi", "2024-01-31T21:05:00"),
+            ("31/01/2024, 21:05:09 - Ann: hi", "2024-01-31T21:05:09"),
+            ("21:05, 31/01/2024 - Ann: hi", "2024-01-31T21:05:00"),
+            ("21:05 31/01/2024 - Ann: hi", "2024-01-31T21:05:00"),
+            ("9:05 CH, 31/01/2024 - Ann: hi", "2024-01-31T21:05:00"),
+            ("[21:05:09, 31/1/2024] Ann: hi", "2024-01-31T21:05:09"),
+            ("31/1/2567 21:05 - Ann: hi", "2024-01-31T21:05:00"),
+            ("၃၁/၁/၂၀၂၄ ၂၁:၀၅ - Ann: hi", "2024-01-31T21:05:00"),
+            ("៣១/១/២០២៤, ៩:០៥ ល្ងាច - Ann: hi", "2024-01-31T21:05:00"),
+            ("31/01/2024, 9:05 ከሰዓት - Ann: hi", "2024-01-31T21:05:00"),
         ] {
             assert_eq!(read(line), Some((Some("Ann"), "hi", vec![time.to_owned()])), "{line}");
         }
@@ -312,6 +367,11 @@ mod tests {
         assert_eq!(times, ["2024-03-02T21:05:00", "2024-02-03T21:05:00"]);
         let (_, _, times) = read("[15-01-20 02:22:56] Ann: hi").unwrap();
         assert_eq!(times, ["2020-01-15T02:22:56", "2015-01-20T02:22:56"]);
+    }
+
+    #[test]
+    fn years_of_an_unknown_calendar_give_no_time() {
+        assert_eq!(read("۱۴۰۲/۱۱/۱۱، ۲۱:۰۵ - Ann: hi"), Some((Some("Ann"), "hi", vec![])));
     }
 
     #[test]
@@ -329,7 +389,6 @@ mod tests {
         for line in [
             "",
             "hello - world: x",
-            "2024-01-31 21:05:09 - root: started",
             "2024-01-31 21:05:09,123 - name - INFO - x",
             "31/31/24, 21:05 - Ann: x",
             "1/2/24, 25:05 - Ann: x",

@@ -98,6 +98,25 @@ fn lines_before_the_first_message_and_broken_bytes_are_told() {
 }
 
 #[test]
+fn lines_of_a_log_pasted_into_a_message_are_its_text() {
+    let text = "13/1/24, 10:00 - Ann: see\n2024-01-31 21:05:09 - root: started\n13/1/24, 10:02 - Bob: ok\n";
+    let bodies = Scratch::new(PATH, text.as_bytes()).parse(&WhatsappText);
+    let texts: Vec<_> = messages(&bodies).iter().map(|message| message.text.as_deref().unwrap()).collect();
+    assert_eq!(texts, ["see\n2024-01-31 21:05:09 - root: started", "ok"]);
+    let seconds = "13/1/24, 10:00:01 - Ann: a\n13/1/24, 10:00:02 - Bob: b\n";
+    assert_eq!(messages(&Scratch::new(PATH, seconds.as_bytes()).parse(&WhatsappText)).len(), 2);
+}
+
+#[test]
+fn the_name_of_a_chat_in_other_languages() {
+    for (file, name) in [("与张三的 WhatsApp 聊天.txt", "张三"), ("Chat de WhatsApp con Ana.txt", "Ana")] {
+        let bodies = Scratch::new(&format!("Download/{file}"), "13/1/24, 10:00 - Ann: a\n".as_bytes()).parse(&WhatsappText);
+        let Record::Thread(thread) = records(&bodies)[0] else { panic!() };
+        assert_eq!(thread.name.as_deref(), Some(name));
+    }
+}
+
+#[test]
 fn logs_tables_and_prose_are_not_claimed() {
     for text in [
         "[2024-01-31 21:05:09] local.ERROR: x\n".repeat(9),

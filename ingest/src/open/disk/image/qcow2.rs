@@ -141,10 +141,15 @@ impl Layout for Qcow2 {
         })
     }
 
-    fn unpack(&self, entry: u64) -> io::Result<Vec<u8>> {
+    fn packed(&self, entry: u64) -> Option<(Source, u64, u64)> {
         let bits = 62 - (self.cluster_bits - 8);
         let (at, sectors) = (entry & ((1 << bits) - 1), (entry & (PACKED - 1)) >> bits);
-        let packed = fields::some(&self.source, at, length((sectors + 1) * 512 - at % 512))?;
+        Some((self.source.clone(), at, (sectors + 1) * 512 - at % 512))
+    }
+
+    fn unpack(&self, entry: u64) -> io::Result<Vec<u8>> {
+        let Some((source, at, bytes)) = self.packed(entry) else { return Err(fields::damaged("no such cluster")) };
+        let packed = fields::some(&source, at, length(bytes))?;
         let mut data = vec![0; length(self.cluster())];
         if self.zstd {
             zstd::stream::read::Decoder::with_buffer(&packed[..])?.read_exact(&mut data)?;

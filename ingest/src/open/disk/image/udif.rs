@@ -173,6 +173,11 @@ impl Layout for Udif {
         })
     }
 
+    fn packed(&self, key: u64) -> Option<(Source, u64, u64)> {
+        let piece = self.pieces.get(length(key))?;
+        Some((self.source.clone(), piece.at, piece.stored))
+    }
+
     fn unpack(&self, key: u64) -> io::Result<Vec<u8>> {
         let piece = self.pieces.get(length(key)).ok_or_else(|| fields::damaged("no such piece"))?;
         if piece.bytes > PIECE_BYTES_MAX || piece.stored > PIECE_BYTES_MAX {

@@ -221,6 +221,12 @@ impl Layout for Sparse {
         })
     }
 
+    fn packed(&self, place: u64) -> Option<(Source, u64, u64)> {
+        let at = place.checked_mul(SECTOR)?;
+        let marker = exact(&self.source, at, 12).ok()?;
+        Some((self.source.clone(), at.checked_add(12)?, u64::from(u32le(&marker, 8))))
+    }
+
     fn unpack(&self, place: u64) -> io::Result<Vec<u8>> {
         let at = place.saturating_mul(SECTOR);
         let bytes = u64::from(u32le(&exact(&self.source, at, 12)?, 8)).min(self.grain.saturating_mul(2).saturating_add(1024));

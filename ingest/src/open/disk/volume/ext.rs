@@ -380,6 +380,11 @@ impl Ext {
         let content = (found.kind == Some(FileKind::File)).then(|| self.content_of(&inode).ok()).flatten();
         let is_folder = found.kind.is_none();
         sink.push(found, key, content.as_ref());
+        if name.folder && !is_folder {
+            let shown = model::text::escape_bytes(&path);
+            let detail = format!("{shown} is a folder by its name's entry and none by inode {}: not gone into", name.inode);
+            sink.trouble(Trouble::new(Code::ContainerDamaged, detail));
+        }
         if is_folder && !seen.insert(name.inode) {
             let shown = model::text::escape_bytes(&path);
             sink.trouble(Trouble::new(Code::ContainerDamaged, format!("folder {shown} is one that was listed before")));
@@ -414,6 +419,9 @@ impl FileSystem for Ext {
         let mut waiting = vec![(ROOT, Vec::new())];
         while let Some((number, folder)) = waiting.pop() {
             let listed = self.inode(number).map_err(|error| Trouble::of(&error)).and_then(|inode| {
+                if number == ROOT && inode.kind().is_some() {
+                    sink.trouble(Trouble::new(Code::ContainerDamaged, "the root is no folder by its inode"));
+                }
                 let content = self.stored(&inode)?;
                 let size = content.size.min(DIRECTORY_BYTES_MAX);
                 ext_directory::read(

@@ -63,14 +63,18 @@ pub fn read(
     if inline {
         // The parent's inode comes first, without a name.
         let bytes = some(content, 0, length(size)).map_err(|error| Trouble::of(&error))?;
-        names.block(slice(&bytes, 4, bytes.len()));
+        let odd = names.block(slice(&bytes, 4, bytes.len()));
         names.end();
-        return Ok(());
+        return odd.map_or(Ok(()), |why| Err(Trouble::of(&fields::damaged(&why))));
     }
     let mut first = None;
     for at in (0..size).step_by(length(block)) {
         match exact(content, at, length(block.min(size - at))) {
-            Ok(bytes) => names.block(&bytes),
+            Ok(bytes) => {
+                if let Some(why) = names.block(&bytes) {
+                    first.get_or_insert_with(|| fields::at_place(&format!("block at byte {at}"), &fields::damaged(&why)));
+                }
+            }
             // The other blocks may be whole.
             Err(error) => {
                 first.get_or_insert_with(|| fields::at_place(&format!("block at byte {at}"), &error));
@@ -82,19 +86,24 @@ pub fn read(
 }
 
 impl Names<'_> {
-    /// The names in one block.
-    fn block(&mut self, block: &[u8]) {
-        let mut at = 0;
+    /// The names in one block; what is wrong with it.
+    fn block(&mut self, block: &[u8]) -> Option<String> {
+        let (mut at, mut odd) = (0, None);
         while at + HEADER <= block.len() {
             let (inode, entry_bytes) = (u32le(block, at), usize::from(u16le(block, at + 4)));
             // 65,536 does not fit: blocks of that size say 0 or 65,535.
             let entry_bytes = if matches!(entry_bytes, 0 | 65_535) && block.len() == 65_536 { 65_536 - at } else { entry_bytes };
             let name_bytes = usize::from(byte(block, at + 6));
             if entry_bytes < HEADER || entry_bytes % 4 != 0 || at + entry_bytes > block.len() {
-                return self.room(block, at, block.len());
+                self.room(block, at, block.len());
+                return Some(format!("an entry at byte {at} of {entry_bytes} bytes: names may be missing"));
             }
             let name = slice(block, at + HEADER, name_bytes.min(entry_bytes - HEADER));
             let live = inode != 0 && !name.is_empty();
+            // A folder's own name comes first, its parent's second; an inode without a name is none of either.
+            if inode != 0 && (name.is_empty() || name == b"." && at > 0 || name == b".." && at == 0) {
+                odd = Some(format!("the entry at byte {at} has no name of its own"));
+            }
             if live && name != b"." && name != b".." {
                 self.known.insert(Names::hash(inode, name));
                 (self.found)(Name { inode, bytes: name.to_vec(), deleted: false, folder: byte(block, at + 7) == FOLDER });
@@ -103,6 +112,7 @@ impl Names<'_> {
             self.room(block, at + used, at + entry_bytes);
             at += entry_bytes;
         }
+        odd
     }
 
     /// Deleted names in the room that a live entry covers.
@@ -157,7 +167,7 @@ mod tests {
     #[test]
     fn a_length_that_leads_nowhere_ends_the_block() {
         let mut seen = 0;
-        read(&Source::Memory(entry(12, 3, b"x").into()), 12, 12, 100, false, &mut |_| seen += 1).unwrap();
-        assert_eq!(seen, 0);
+        let trouble = read(&Source::Memory(entry(12, 3, b"x").into()), 12, 12, 100, false, &mut |_| seen += 1).unwrap_err();
+        assert_eq!((seen, trouble.code), (0, model::Code::ContainerDamaged));
     }
 }

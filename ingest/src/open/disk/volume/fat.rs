@@ -26,6 +26,7 @@ const WINDOW: u64 = 64 << 10;
 /// Attributes of an entry.
 const DIRECTORY: u8 = 0x10;
 const LABEL: u8 = 0x08;
+const ARCHIVE: u8 = 0x20;
 /// First byte of a deleted entry.
 pub const DELETED: u8 = 0xe5;
 
@@ -56,6 +57,8 @@ pub struct Fat {
     root_cluster: u32,
     /// One past the last cluster.
     end: u32,
+    /// Whether the two tables begin differently: one of them is not where the boot sector says.
+    apart: bool,
     /// The window of the table that was read last.
     window: Mutex<(u64, Vec<u8>)>,
 }
@@ -82,8 +85,11 @@ fn open(volume: &Source) -> Result<Box<dyn FileSystem>, Trouble> {
     let bits = if u16le(&boot, 22) == 0 { 32 } else { bits };
     // What the table has no entry for does not exist.
     let end = (clusters + 2).min(table_sectors * sector * 8 / u64::from(bits)).min(0x0fff_fff0) as u32;
+    let first_of = |copy: u64| some(volume, table + copy * table_sectors * sector, 4);
+    let apart = byte(&boot, 16) == 2 && first_of(0).ok() != first_of(1).ok();
     Ok(Box::new(Fat {
         volume: volume.clone(),
+        apart,
         bits,
         cluster,
         table,
@@ -206,9 +212,15 @@ impl Fat {
         if folder.deleted && !bytes.starts_with(b".          ") {
             return;
         }
+        if !folder.deleted && !folder.path.is_empty() && !bytes.starts_with(b".          ") {
+            odd(&folder.path, "does not begin with its own name: it lies elsewhere, or is overwritten", sink);
+        }
         let mut names = Names::default();
         for (at, entry) in (0u64..).step_by(ENTRY).zip(bytes.chunks_exact(ENTRY)) {
             if byte(entry, 0) == 0 {
+                if !folder.deleted && bytes.chunks_exact(ENTRY).skip(length(at) / ENTRY).any(is_entry) {
+                    odd(&folder.path, "has entries behind its end mark: not listed", sink);
+                }
                 break;
             }
             let Some(name) = names.take(entry) else { continue };
@@ -234,12 +246,25 @@ impl Fat {
         let deleted = folder.deleted || byte(entry, 0) == DELETED;
         let attributes = byte(entry, 11);
         if attributes & LABEL != 0 || matches!(&name.bytes[..], b"." | b"..") {
+            // A label lies in the root, and is nothing but that (perhaps to be archived).
+            let label = attributes & !ARCHIVE == LABEL && folder.path.is_empty();
+            if attributes & LABEL != 0 && !label && !deleted {
+                let why = format!("has an entry {} that is a label and more", model::text::escape_bytes(&name.bytes));
+                odd(&folder.path, &why, sink);
+            }
             return;
         }
         let Some(path) = sink.path(&folder.path, &name.bytes) else { return };
         let mut found = name.found(entry, path.clone(), deleted);
         if attributes & DIRECTORY == 0 {
             found.kind = Some(FileKind::File);
+            if !deleted && u32le(entry, 28) == 0 && u16le(entry, 26) != 0 {
+                odd(
+                    &folder.path,
+                    &format!("has a file {} without size but with clusters", model::text::escape_bytes(&path)),
+                    sink,
+                );
+            }
             let content = self.of_entry(entry, deleted);
             // The key's lowest bit tells of an entry that lies in a deleted folder: entries lie at multiples of 32.
             return sink.push(found, key | u64::from(deleted), content.as_ref().ok());
@@ -248,6 +273,9 @@ impl Fat {
         let high = if self.bits == 32 { u32::from(u16le(entry, 20)) << 16 } else { 0 };
         let first = high | u32::from(u16le(entry, 26));
         if !self.is_cluster(first) {
+            if !deleted {
+                odd(&path, &format!("lies at cluster {first}, which does not exist"), sink);
+            }
             return;
         }
         let free = deleted && self.next(first).is_ok_and(|next| next == 0);
@@ -268,6 +296,19 @@ impl Fat {
         };
         waiting.push(Folder { path, content, deleted });
     }
+}
+
+/// Says what is odd about a folder.
+fn odd(path: &[u8], why: &str, sink: &mut Sink<'_>) {
+    let shown = if path.is_empty() { "the root".to_owned() } else { format!("folder {}", model::text::escape_bytes(path)) };
+    sink.trouble(Trouble::new(Code::ContainerDamaged, format!("{shown} {why}")));
+}
+
+/// Whether bytes could be an entry in use: a short name in capitals as FAT has it, and attributes that exist.
+fn is_entry(entry: &[u8]) -> bool {
+    let name = slice(entry, 0, 11);
+    let letter = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || b" _-~!#$%&'()@^`{}".contains(byte);
+    name.len() == 11 && !name.starts_with(b" ") && name.iter().all(letter) && byte(entry, 11) & 0xc8 == 0 && u16le(entry, 24) != 0
 }
 
 /// Adds a cluster to runs.
@@ -304,6 +345,10 @@ impl FileSystem for Fat {
             32 => self.directory(self.root_cluster),
             _ => Content::plain(vec![Run { at: Some(self.root.0), bytes: self.root.1 }], self.root.1),
         };
+        if self.apart {
+            let detail = "the two tables begin differently: the boot sector does not tell where they are, or one is damaged";
+            sink.trouble(Trouble::new(Code::ContainerDamaged, detail));
+        }
         let mut seen = HashSet::from([self.root_cluster]);
         let mut waiting = vec![Folder { path: Vec::new(), content: root, deleted: false }];
         // Live folders come first, so that a deleted one never takes theirs.

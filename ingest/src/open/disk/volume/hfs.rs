@@ -44,6 +44,8 @@ struct Hfs {
     volume: Source,
     block: u64,
     catalog: Source,
+    /// Files and folders that the volume header counts.
+    told: (u32, u32),
     attributes: Option<Source>,
     /// Extents that do not fit into a catalog record, by file and fork: first block of the file, then start and count.
     overflow: HashMap<(u32, u8), Vec<(u32, u32, u32)>>,
@@ -69,6 +71,7 @@ fn open(volume: &Source) -> Result<Box<dyn FileSystem>, Trouble> {
         volume,
         block,
         catalog: Source::Memory([].into()),
+        told: (u32be(&own, 32), u32be(&own, 36)),
         attributes: None,
         overflow: HashMap::new(),
         packed: HashMap::new(),
@@ -265,8 +268,11 @@ impl FileSystem for Hfs {
                 paths.folders.insert(u32be(data, 8), Folder { parent: u32be(key, 2), name: name_of(key) });
             }
         });
+        let (mut files, mut folders) = (0, 0);
         let trouble = tree.each(&mut |key, data, at| {
             let kind = u16be(data, 0);
+            files += u32::from(kind == FILE);
+            folders += u32::from(kind == FOLDER && u32be(data, 8) != ROOT);
             if !matches!(kind, FOLDER | FILE) || kind == FOLDER && u32be(data, 8) == ROOT || sink.is_full() {
                 return;
             }
@@ -279,6 +285,11 @@ impl FileSystem for Hfs {
         });
         if let Some(error) = trouble {
             sink.trouble(super::super::fields::at_place("catalog", &error));
+        }
+        if files < self.told.0 || folders < self.told.1 {
+            let (more, most) = self.told;
+            let detail = format!("the volume counts {more} files and {most} folders, its catalog tells of {files} and {folders}");
+            sink.trouble(Trouble::new(Code::ContainerDamaged, detail));
         }
     }
 

@@ -60,6 +60,14 @@ impl Layout for Packed {
         Ok(Piece::Packed(offset / BLOCK, within, (BLOCK - within).min(self.size - offset)))
     }
 
+    fn packed(&self, _block: u64) -> Option<(Source, u64, u64)> {
+        Some((self.fork.clone(), 0, self.fork.size()))
+    }
+
+    fn label(&self) -> Option<&'static str> {
+        None
+    }
+
     fn unpack(&self, block: u64) -> io::Result<Vec<u8>> {
         // A resource fork: where its data begin, how long they are (big endian), then a table of blocks (little endian).
         let data = u64::from(u32be(&exact(&self.fork, 0, 4)?, 0)).saturating_add(4);

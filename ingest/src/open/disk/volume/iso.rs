@@ -189,6 +189,11 @@ impl Iso {
                 return sink.trouble(super::super::fields::at_place(&format!("folder {shown}"), &error));
             }
         };
+        // A folder's first entry is itself.
+        if u32le(&bytes, 2) != u32le(record, 2) || byte(&bytes, 33) != 0 {
+            let detail = format!("folder {} does not begin with itself: it lies elsewhere", model::text::escape_bytes(path));
+            sink.trouble(Trouble::new(Code::ContainerDamaged, detail));
+        }
         let (mut at, mut continues) = (0usize, false);
         while at < bytes.len() && !sink.is_full() {
             let entry = slice(&bytes, at, usize::from(byte(&bytes, at)));

@@ -20,6 +20,8 @@ pub const KIND: Kind = Kind { name: "ntfs", recognize: |head| slice(head, 3, 8) 
 /// Records of system files.
 const BITMAP: u64 = 6;
 const ROOT: u64 = 5;
+/// The records below this one are kept for the file system's own use, some without a name.
+const RESERVED: u64 = 24;
 /// Bytes of the master file table that are read at a time.
 const BLOCK_BYTES: u64 = 1 << 20;
 /// Bytes of a list of attributes, and records that it may name.
@@ -336,6 +338,10 @@ impl Ntfs {
         let root = number == ROOT;
         for name in names {
             let folder = if root { Some(Vec::new()) } else { paths.of(name.parent, sink) };
+            if folder.is_none() && !deleted && number >= RESERVED {
+                let detail = format!("record {number} is in use, and no folder leads to it");
+                sink.trouble(Trouble::new(Code::ContainerDamaged, detail));
+            }
             let folder = folder.unwrap_or_else(|| b"$orphan".to_vec());
             let path = if root { Some(Vec::new()) } else { sink.path(&folder, &name.name) };
             let Some(path) = path else { continue };

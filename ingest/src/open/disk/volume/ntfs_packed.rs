@@ -66,6 +66,14 @@ impl Layout for Packed {
         })
     }
 
+    fn packed(&self, unit: u64) -> Option<(Source, u64, u64)> {
+        Some((self.stored.clone(), unit.checked_mul(self.unit)?, self.stored_bytes(unit)))
+    }
+
+    fn label(&self) -> Option<&'static str> {
+        None
+    }
+
     fn unpack(&self, unit: u64) -> io::Result<Vec<u8>> {
         let packed = exact(&self.stored, unit * self.unit, length(self.stored_bytes(unit)))?;
         let mut bytes = lznt1(&packed, length(self.unit))?;
