@@ -2,10 +2,13 @@
 
 mod device;
 mod json_stream;
+mod leveldb;
 mod lines;
+mod node;
 mod telegram_export;
 mod ufdr;
 mod vcard;
+mod wallet;
 mod whatsapp_text;
 
 use crate::emit::Emit;
@@ -77,6 +80,8 @@ pub const PARSERS: &[&dyn Parser] = &[
     &telegram_export::TelegramExport,
     &ufdr::Ufdr,
     &vcard::Vcard,
+    &wallet::Wallet,
+    &leveldb::LevelDb,
     &whatsapp_text::WhatsappText,
     &device::IosDevice,
     &device::AndroidProperties,

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
+use model::SecretKind;
 use model::record::Message;
 use model::{Body, ItemStatus, Record};
 use normalize::artifact::Set;
@@ -174,4 +175,51 @@ fn documents_of_other_kinds_are_not_claimed() {
             }
         }
     }
+}
+
+/// Accounts of wallets: addresses that the manifest's independent scan names are accounts, vaults are secrets, and what is encrypted as a
+/// whole says which key it wants.
+#[test]
+fn wallets() {
+    use ItemStatus::{Locked, Parsed};
+    const METAMASK: &str = "0x66f9c09118b1c726bc24811a611baf60af42070a";
+    let samples: [(&str, ItemStatus, Option<&str>, bool); 13] = [
+        ("btcrecover/metamask.android.persist-root", Parsed, Some(METAMASK), true),
+        ("btcrecover/metamask.ios.persist-root", Parsed, Some(METAMASK), true),
+        ("btcrecover/metamask/nkbihfbeogaeaoehlefnkodbefgpgknn/000003.log", Parsed, Some(METAMASK), true),
+        ("btcrecover/metamask_vault_v11_12_1.txt", Parsed, None, true),
+        ("btcrecover/utc-keystore-v3-pbkdf2-custom.json", Parsed, None, true),
+        ("btcrecover/electrum28-100kbwallet", Locked, None, false),
+        ("btcrecover/electrum41-wallet", Locked, None, false),
+        ("btcrecover/electrum-wallet", Parsed, Some("12zaz6pab6lhzgszfcc6g9ubswzwesespt"), true),
+        ("btcrecover/electrum27-multisig-wallet", Parsed, Some("34lk5mlnttfqnmngkkivyfsrybkw5yyy65"), true),
+        ("btcrecover/electrum4_4_3_unencrypted", Parsed, Some("bc1q0fhvy203qdsxeczmg3egz064jtntk8jhgarhvp"), false),
+        (
+            "metamask-vaults/chromium-108.0_5359.98_4.10.24.2/000003.log",
+            Parsed,
+            Some("0x1aece8ddbbc4cc2dcdfa47fc78750a6e9910e80a"),
+            true,
+        ),
+        ("metamask-vaults/chrome-119.0.6045.199-macos-arm64/000006.log", Parsed, None, true),
+        ("metamask-vaults/chromium-94.0.4606.81_4.17/000003.log", Parsed, None, true),
+    ];
+    let set = Set::load(None).unwrap();
+    let mut wrong = Vec::new();
+    for (sample, status, account, vault) in samples {
+        let Some(path) = corpus(&format!("wallets/{sample}")) else { return };
+        let (mut keys, mut vaults, mut found) = (BTreeSet::new(), 0, ItemStatus::Plain);
+        for body in Unit::of(&path).read(&set) {
+            match body {
+                Body::Record(Record::Account(account)) => drop(keys.insert(account.account_key.to_lowercase())),
+                Body::Secret(secret) if secret.kind == SecretKind::Vault => vaults += 1,
+                Body::Item(item) => found = item.status,
+                Body::Ledger(row) => assert!(row.adds_up(), "{row:?}"),
+                _ => {}
+            }
+        }
+        if found != status || account.is_some_and(|account| !keys.contains(account)) || (vaults > 0) != vault {
+            wrong.push(format!("{sample}: {}, {vaults} vaults, accounts {keys:?}", found.name()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

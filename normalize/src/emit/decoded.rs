@@ -103,7 +103,9 @@ mod tests {
         let sighted: Vec<_> = bodies
             .iter()
             .filter_map(|body| if let Body::Sighting(sighting) = body { Some(sighting) } else { None })
-            .map(|sighting| (sighting.observable.value.as_str(), sighting.field.as_deref(), sighting.field_offset, sighting.byte_offset))
+            .map(|sighting| {
+                (sighting.observable.value.as_str(), sighting.field.as_deref(), sighting.field_offset, sighting.byte_offset)
+            })
             .collect();
         assert_eq!(sighted, [("TJRyWwFs9wTFGZg3JbrVriFbNfCug5tDeC", Some("stream 4"), Some(7), Some(1))]);
     }
@@ -115,6 +117,10 @@ mod tests {
             emit.secret(SecretKind::Vault, "{}".to_owned(), "keystore", None, "crypto", &place);
             Outcome::parsed()
         });
-        assert!(bodies.iter().any(|body| matches!(body, Body::Secret(secret) if secret.byte_offset == Some(3) && secret.row.is_none())));
+        assert!(
+            bodies
+                .iter()
+                .any(|body| matches!(body, Body::Secret(secret) if secret.byte_offset == Some(3) && secret.row.is_none()))
+        );
     }
 }

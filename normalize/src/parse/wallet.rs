@@ -114,6 +114,3 @@ fn whole(text: &str, offset: u64, emit: &mut Emit<'_>, read: fn(&Node<'_>, &mut 
     accounts.finish("accounts");
     Outcome::parsed()
 }
-
-#[cfg(test)]
-mod tests;

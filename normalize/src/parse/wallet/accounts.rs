@@ -3,7 +3,7 @@
 use crate::emit::Emit;
 use crate::parse::node::Node;
 use model::record::{Account, Record};
-use model::{Id, Locator, SecretKind, State};
+use model::{Locator, SecretKind, State};
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 
@@ -32,6 +32,8 @@ pub struct Accounts<'r, 'e> {
     pub emit: &'r mut Emit<'e>,
     /// Whether what follows is what the wallet shows now.
     pub state: State,
+    /// The wallet, where something else than the content says it.
+    pub app: Option<&'static str>,
     seen: u64,
     put: u64,
     told: HashSet<(&'static str, String)>,
@@ -41,21 +43,22 @@ pub struct Accounts<'r, 'e> {
 impl<'r, 'e> Accounts<'r, 'e> {
     /// Begins.
     pub fn new(emit: &'r mut Emit<'e>) -> Accounts<'r, 'e> {
-        Accounts { emit, state: State::Live, seen: 0, put: 0, told: HashSet::new(), secrets: HashSet::new() }
+        Accounts { emit, state: State::Live, app: None, seen: 0, put: 0, told: HashSet::new(), secrets: HashSet::new() }
     }
 
     /// Tells an account. One that was told already, by a newer state or another part of the file, is counted only.
-    pub fn tell(&mut self, entry: Entry, place: Locator) -> Option<Id> {
+    pub fn tell(&mut self, entry: Entry, place: Locator) {
         self.seen = self.seen.saturating_add(1);
-        if entry.key.is_empty() || !self.told.insert((entry.app, entry.key.clone())) {
-            return None;
+        let app = self.app.unwrap_or(entry.app);
+        if entry.key.is_empty() || !self.told.insert((app, entry.key.clone())) {
+            return;
         }
         let mut provenance = self.emit.provenance(place);
         provenance.state = self.state;
         let extra = (!entry.extra.is_empty()).then(|| Value::Object(entry.extra).to_string());
         let account = Record::Account(Account {
             provenance,
-            app: entry.app.to_owned(),
+            app: app.to_owned(),
             account_key: entry.key,
             display_name: entry.label.filter(|label| !label.trim().is_empty()),
             is_owner: entry.is_owner,
@@ -66,16 +69,21 @@ impl<'r, 'e> Accounts<'r, 'e> {
             chain: Some(entry.chain).filter(|chain| !chain.is_empty()),
             extra,
         });
-        let id = account.id();
         let put = self.emit.record(account);
         self.put = self.put.saturating_add(u64::from(put));
-        put.then_some(id)
     }
 
     /// Tells a secret, once.
     pub fn secret(&mut self, kind: SecretKind, value: String, detail: &str, node: &Node<'_>) {
         if !value.is_empty() && self.secrets.insert((kind, value.clone())) {
             self.emit.secret(kind, value, detail, None, node.pointer(), &node.place());
+        }
+    }
+
+    /// Ends as [`Accounts::finish`], without a count where nothing was met: the file need not be a wallet's.
+    pub fn finish_found(self, source: &str) {
+        if self.seen > 0 {
+            self.finish(source);
         }
     }
 

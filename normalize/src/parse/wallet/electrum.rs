@@ -16,8 +16,17 @@ use std::collections::HashMap;
 const APP: &str = "Electrum";
 /// Words of the format of which two must stand in the head.
 const WORDS: &[&str] = &[
-    "addr_history", "wallet_type", "seed_version", "stored_height", "accounts_expanded", "master_public_key", "pruned_txo",
-    "verified_tx3", "winpos-qt", "keystore", "use_encryption",
+    "addr_history",
+    "wallet_type",
+    "seed_version",
+    "stored_height",
+    "accounts_expanded",
+    "master_public_key",
+    "pruned_txo",
+    "verified_tx3",
+    "winpos-qt",
+    "keystore",
+    "use_encryption",
 ];
 
 /// Whether the head is that of a wallet in clear text.
@@ -63,7 +72,8 @@ pub fn read(text: &str, offset: u64, emit: &mut Emit<'_>) -> Outcome {
 }
 
 fn entry(key: String, label: Option<String>, extra: Map<String, Value>) -> Entry {
-    let chain = if ["tb1", "bcrt1", "m", "n", "2"].iter().any(|start| key.starts_with(start)) { "bitcoin_testnet" } else { "bitcoin" };
+    let chain =
+        if ["tb1", "bcrt1", "m", "n", "2"].iter().any(|start| key.starts_with(start)) { "bitcoin_testnet" } else { "bitcoin" };
     Entry { app: APP, key, chain: chain.to_owned(), label, is_owner: Some(true), about: None, extra }
 }
 
@@ -91,7 +101,8 @@ fn addresses(root: &Node<'_>, labels: &HashMap<String, String>, accounts: &mut A
 
 /// Extended public keys, and what is encrypted or not beside them.
 fn keys(root: &Node<'_>, accounts: &mut Accounts<'_, '_>) {
-    let stores = root.members().into_iter().filter(|(name, _)| name == "keystore" || (name.starts_with('x') && name.ends_with('/')));
+    let stores =
+        root.members().into_iter().filter(|(name, _)| name == "keystore" || (name.starts_with('x') && name.ends_with('/')));
     let mut stores: Vec<_> = stores.collect();
     stores.push((String::new(), root.clone()));
     for (name, store) in stores {
@@ -162,10 +173,10 @@ fn patches(rest: &str, mut offset: u64, accounts: &mut Accounts<'_, '_>) -> bool
         let path = patch.get("path").and_then(|path| path.string()).unwrap_or_default();
         let steps: Vec<&str> = path.split('/').skip(1).collect();
         match steps.as_slice() {
-            ["addr_history", address] => drop(accounts.tell(entry((*address).to_owned(), None, Map::new()), patch.place())),
+            ["addr_history", address] => accounts.tell(entry((*address).to_owned(), None, Map::new()), patch.place()),
             ["addresses", "receiving" | "change", _] => {
                 let address = patch.get("value").and_then(|value| value.string()).unwrap_or_default();
-                drop(accounts.tell(entry(address, None, Map::new()), patch.place()));
+                accounts.tell(entry(address, None, Map::new()), patch.place());
             }
             _ => {}
         }

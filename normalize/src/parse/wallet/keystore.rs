@@ -40,14 +40,20 @@ pub fn read(root: &Node<'_>, accounts: &mut Accounts<'_, '_>) {
     let mut common = Map::new();
     keep(&mut common, root, &[("id", "keystore"), ("type", "type")]);
     if let Some(meta) = &meta {
-        keep(&mut common, meta, &[("timestamp", "created"), ("source", "source"), ("network", "network"), ("passwordHint", "password_hint")]);
+        keep(
+            &mut common,
+            meta,
+            &[("timestamp", "created"), ("source", "source"), ("network", "network"), ("passwordHint", "password_hint")],
+        );
     }
     for account in &active {
         let mut extra = common.clone();
-        let names = [("derivationPath", "path"), ("extendedPublicKey", "xpub"), ("extPubKey", "xpub"), ("publicKey", "public_key")];
+        let names =
+            [("derivationPath", "path"), ("extendedPublicKey", "xpub"), ("extPubKey", "xpub"), ("publicKey", "public_key")];
         keep(&mut extra, account, &names);
         let address = account.get("address").and_then(|address| address.string()).unwrap_or_default();
-        let key = if address.is_empty() { extra.get("xpub").and_then(Value::as_str).unwrap_or_default().to_owned() } else { address };
+        let key =
+            if address.is_empty() { extra.get("xpub").and_then(Value::as_str).unwrap_or_default().to_owned() } else { address };
         let coin = account.get("coin").and_then(|coin| coin.scalar()).and_then(|coin| coin.parse().ok()).map(chain_of_coin);
         let chain = coin.or_else(|| account.get("chainType").and_then(|chain| chain.string()).map(|chain| chain.to_lowercase()));
         let (chain, label) = (chain.unwrap_or_default(), name.clone());
@@ -63,6 +69,11 @@ pub fn read(root: &Node<'_>, accounts: &mut Accounts<'_, '_>) {
     }
     if let Some(crypto) = crypto(root) {
         let word = |name: &str| crypto.get(name).and_then(|value| value.string()).unwrap_or_default();
-        accounts.secret(SecretKind::Vault, crypto.raw().to_owned(), &format!("{app}:{}:{}", word("kdf"), word("cipher")), &crypto);
+        accounts.secret(
+            SecretKind::Vault,
+            crypto.raw().to_owned(),
+            &format!("{app}:{}:{}", word("kdf"), word("cipher")),
+            &crypto,
+        );
     }
 }

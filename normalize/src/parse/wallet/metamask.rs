@@ -36,6 +36,13 @@ pub fn read_persisted(root: &Node<'_>, accounts: &mut Accounts<'_, '_>) {
     }
 }
 
+/// Whether a text names what a state or a controller of one has.
+pub fn is_state(text: &str) -> bool {
+    ["\"vault\"", "\"identities\"", "\"internalAccounts\"", "\"addressBook\"", "\"selectedAddress\""]
+        .iter()
+        .any(|word| text.contains(word))
+}
+
 /// Reads a state: an object of controllers, or one controller's.
 pub fn read_state(state: &Node<'_>, accounts: &mut Accounts<'_, '_>) {
     read_controller(state, accounts);
