@@ -1,5 +1,5 @@
 # The command and the three workers in one image; docker-compose.yml says which runs where.
-FROM rust:1.90-bookworm AS build
+FROM rust:1.93-bookworm AS build
 WORKDIR /haul
 COPY . .
 RUN scripts/packages build && cargo build --release --locked -p haul -p ingest -p normalize -p export --bins

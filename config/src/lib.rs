@@ -139,6 +139,8 @@ pub struct Normalize {
     pub cap_value_bytes: u64,
     /// Problems of one code on one item that get a row each.
     pub cap_problems: u64,
+    /// Whether deleted and older rows of databases are looked for.
+    pub recover_rows: bool,
 }
 
 /// The sink.
@@ -238,7 +240,7 @@ impl Default for Sandbox {
 
 impl Default for Normalize {
     fn default() -> Normalize {
-        Normalize { cap_value_bytes: 64 << 20, cap_problems: 1_000 }
+        Normalize { cap_value_bytes: 64 << 20, cap_problems: 1_000, recover_rows: true }
     }
 }
 

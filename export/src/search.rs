@@ -87,6 +87,8 @@ pub struct Hit {
     pub text: String,
     /// The selector that it has, if a watch list was given.
     pub selector: Option<String>,
+    /// `live`, `superseded` or `recovered`, for records.
+    pub state: Option<String>,
 }
 
 /// The form in which texts are compared.
@@ -189,7 +191,8 @@ fn statement(table: &Table, searched: &Searched, query: &Query) -> String {
     }
     let kind = if searched.table == "observable" { "kind" } else { "NULL" };
     let filter = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
-    format!("SELECT id, {time}, {kind}, {} FROM {}{filter} ORDER BY id", searched.texts.join(", "), searched.table)
+    let state = if table.column("state").is_some() { "state" } else { "NULL" };
+    format!("SELECT id, {time}, {kind}, {state}, {} FROM {}{filter} ORDER BY id", searched.texts.join(", "), searched.table)
 }
 
 fn rows<E>(
@@ -218,7 +221,7 @@ fn rows<E>(
         }
         texts.clear();
         for place in 0..searched.texts.len() {
-            texts.push(match row.get_ref(3 + place)? {
+            texts.push(match row.get_ref(4 + place)? {
                 ValueRef::Text(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
                 _ => None,
             });
@@ -232,6 +235,7 @@ fn rows<E>(
                 column: searched.texts[place],
                 text: texts[place].clone().unwrap_or_default(),
                 selector,
+                state: row.get(3)?,
             };
             take(hit).map_err(Failure::Taken)?;
         }

@@ -36,9 +36,20 @@ const TABLES: &[&str] = &[
 struct Place {
     table: &'static str,
     item: Id,
-    row: Option<(String, i64)>,
+    row: Option<(String, Option<i64>)>,
     pointer: Option<String>,
     range: Option<(u64, u64)>,
+    /// For a row that is not live: what is known of it.
+    carved: Option<Carved>,
+}
+
+/// A row that its database has given up.
+struct Carved {
+    state: String,
+    confidence: Option<String>,
+    page: i64,
+    /// Suffix of the file beside the database that it lies in.
+    companion: Option<String>,
 }
 
 /// Prints where a row comes from, through every container, and the raw value there.
@@ -64,14 +75,26 @@ pub fn explain(arguments: &cli::Explain) -> Result<u8> {
             bail!("the evidence has changed: {} has sha256 {found} now", escape(&link.path));
         }
     }
-    companions(&connection, &job, &chain, folder.path())?;
-    show(&mut out, &place, folder.path(), &content)?;
+    let beside = companions(&connection, &job, &chain, folder.path())?;
+    // A row of a log lies in that file.
+    let suffix = place.carved.as_ref().and_then(|carved| carved.companion.as_deref());
+    let chain = match suffix {
+        None => chain,
+        Some(suffix) => beside.into_iter().find(|(name, _)| *name == suffix).context("its log is not in the evidence")?.1,
+    };
+    show(&mut out, &place, folder.path(), &folder.path().join(format!("main{}", suffix.unwrap_or_default())))?;
     locate(&mut out, &place, &job, &chain, folder.path())?;
     Ok(0)
 }
 
 fn show(out: &mut dyn Write, place: &Place, folder: &Path, content: &Path) -> Result<()> {
-    if let Some((table, row_id)) = &place.row {
+    if let Some(Carved { state, confidence, page, companion }) = &place.carved {
+        let (table, row_id) = place.row.as_ref().map_or(("?", None), |(table, row_id)| (table.as_str(), *row_id));
+        let row_id = row_id.map_or("lost".to_owned(), |row_id| row_id.to_string());
+        let confidence = confidence.as_deref().unwrap_or("unknown");
+        writeln!(out, "table {} row {row_id}: {state}, confidence {confidence}", escape(table))?;
+        writeln!(out, "page {page} of the {}", companion.as_deref().map_or("database", |suffix| suffix.trim_start_matches('-')))?;
+    } else if let Some((table, Some(row_id))) = &place.row {
         writeln!(out, "table {} row {row_id}", escape(table))?;
         for (column, value) in normalize::raw::row(folder, table, *row_id)? {
             writeln!(out, "  {column} = {value}")?;
@@ -98,11 +121,11 @@ fn show(out: &mut dyn Write, place: &Place, folder: &Path, content: &Path) -> Re
 fn locate(out: &mut dyn Write, place: &Place, job: &Job, chain: &[Link], folder: &Path) -> Result<()> {
     let (offset, length) = match (&place.row, place.range) {
         (_, Some(range)) => range,
-        (Some((table, row_id)), None) => match normalize::raw::cell(folder, table, *row_id)? {
+        (Some((table, Some(row_id))), None) => match normalize::raw::cell(folder, table, *row_id)? {
             Some(cell) => cell,
             None => return Ok(()),
         },
-        (None, None) => (0, chain.last().and_then(|link| link.size_bytes).unwrap_or(0)),
+        (_, None) => (0, chain.last().and_then(|link| link.size_bytes).unwrap_or(0)),
     };
     for stretch in ingest::locate(job, &config::Settings::default(), &steps(chain), offset, length)? {
         let layer = stretch.layer.map(|layer| format!(" ({layer})")).unwrap_or_default();
@@ -117,11 +140,17 @@ fn locate(out: &mut dyn Write, place: &Place, job: &Job, chain: &[Link], folder:
 fn find(connection: &Connection, id: Id) -> Result<Option<Place>> {
     for table in TABLES {
         let sql = match *table {
-            "item" => "SELECT id, NULL, NULL, NULL, NULL, NULL FROM item WHERE id = ?1".to_owned(),
+            "item" => "SELECT id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM item WHERE id = ?1".to_owned(),
             "sighting" | "secret" => {
-                format!("SELECT item_id, row_table, row_id, NULL, byte_offset, byte_length FROM {table} WHERE id = ?1")
+                format!(
+                    "SELECT item_id, row_table, row_id, NULL, byte_offset, byte_length, NULL, NULL, NULL, NULL
+                     FROM {table} WHERE id = ?1"
+                )
             }
-            _ => format!("SELECT item_id, row_table, row_id, pointer, byte_offset, byte_length FROM {table} WHERE id = ?1"),
+            _ => format!(
+                "SELECT item_id, row_table, row_id, pointer, byte_offset, byte_length, state, confidence, page, companion
+                 FROM {table} WHERE id = ?1"
+            ),
         };
         let place = connection.query_row(&sql, [id.bytes()], |row| place(table, row)).optional()?;
         if place.is_some() {
@@ -135,12 +164,17 @@ fn place(table: &'static str, row: &Row<'_>) -> rusqlite::Result<Place> {
     let (name, row_id): (Option<String>, Option<i64>) = (row.get(1)?, row.get(2)?);
     let range = |column| -> rusqlite::Result<Option<u64>> { Ok(row.get::<_, Option<i64>>(column)?.map(i64::cast_unsigned)) };
     let (offset, length) = (range(4)?, range(5)?);
+    let carved = match row.get::<_, Option<i64>>(8)? {
+        None => None,
+        Some(page) => Some(Carved { state: row.get(6)?, confidence: row.get(7)?, page, companion: row.get(9)? }),
+    };
     Ok(Place {
         table,
         item: Id(row.get(0)?),
-        row: name.zip(row_id),
+        row: name.map(|name| (name, row_id)).filter(|(_, row_id)| row_id.is_some() || carved.is_some()),
         pointer: row.get(3)?,
         range: offset.map(|offset| (offset, length.unwrap_or(0))),
+        carved,
     })
 }
 
@@ -207,8 +241,9 @@ fn fetch(job: &Job, chain: &[Link], to: &Path) -> Result<()> {
 }
 
 /// Puts `-wal` and `-journal` of the same folder beside the content, so that SQLite sees the rows they hold.
-fn companions(connection: &Connection, job: &Job, chain: &[Link], folder: &Path) -> Result<()> {
-    let Some((link, outer)) = chain.split_last() else { return Ok(()) };
+fn companions(connection: &Connection, job: &Job, chain: &[Link], folder: &Path) -> Result<Vec<(&'static str, Vec<Link>)>> {
+    let mut beside = Vec::new();
+    let Some((link, outer)) = chain.split_last() else { return Ok(beside) };
     for suffix in ["-wal", "-journal"] {
         let sql = "SELECT id FROM item WHERE path = ?1 AND parent_id IS ?2 AND file_kind = 'file' AND sha256 IS NOT NULL
                    AND exhibit_id = (SELECT exhibit_id FROM item WHERE id = ?3)";
@@ -218,9 +253,10 @@ fn companions(connection: &Connection, job: &Job, chain: &[Link], folder: &Path)
         if let Some(id) = id {
             let companion = self::chain(connection, Id(id))?;
             fetch(job, &companion, &folder.join(format!("main{suffix}")))?;
+            beside.push((suffix, companion));
         }
     }
-    Ok(())
+    Ok(beside)
 }
 
 fn digest_of(path: &Path) -> Result<Digest> {

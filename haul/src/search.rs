@@ -71,12 +71,15 @@ fn line(hit: &Hit) -> String {
         text.push('…');
     }
     let selector = hit.selector.as_ref().map(|selector| format!("[{}] ", escape(selector))).unwrap_or_default();
-    format!("{}  {:13} {:20} {selector}{}: {text}", hit.id, hit.table, time(hit).unwrap_or_else(|| "-".to_owned()), hit.column)
+    // What is not live must not be taken for what the device held openly.
+    let state = hit.state.as_deref().filter(|state| *state != "live").map(|state| format!("({state}) ")).unwrap_or_default();
+    let time = time(hit).unwrap_or_else(|| "-".to_owned());
+    format!("{}  {:13} {time:20} {state}{selector}{}: {text}", hit.id, hit.table, hit.column)
 }
 
 fn json(bundle: &Path, hit: &Hit) -> serde_json::Value {
     serde_json::json!({
         "bundle": bundle.display().to_string(), "table": hit.table, "id": hit.id, "time": time(hit), "column": hit.column,
-        "text": hit.text, "selector": hit.selector,
+        "text": hit.text, "selector": hit.selector, "state": hit.state,
     })
 }

@@ -8,17 +8,26 @@ use std::path::Path;
 
 /// Counts of one bundle, in the order they are printed.
 const COUNTS: &[(&str, &str)] = &[
-    ("messages", "SELECT count(*) FROM message"),
-    ("threads", "SELECT count(*) FROM thread"),
-    ("contacts", "SELECT count(*) FROM contact"),
-    ("calls", "SELECT count(*) FROM call"),
-    ("device facts", "SELECT count(*) FROM device"),
-    ("attachments", "SELECT count(*) FROM attachment"),
-    ("visits", "SELECT count(*) FROM visit"),
-    ("locations", "SELECT count(*) FROM location"),
+    ("messages", "SELECT count(*) FROM message WHERE state = 'live'"),
+    ("threads", "SELECT count(*) FROM thread WHERE state = 'live'"),
+    ("contacts", "SELECT count(*) FROM contact WHERE state = 'live'"),
+    ("calls", "SELECT count(*) FROM call WHERE state = 'live'"),
+    ("device facts", "SELECT count(*) FROM device WHERE state = 'live'"),
+    ("attachments", "SELECT count(*) FROM attachment WHERE state = 'live'"),
+    ("visits", "SELECT count(*) FROM visit WHERE state = 'live'"),
+    ("locations", "SELECT count(*) FROM location WHERE state = 'live'"),
     ("secrets", "SELECT count(*) FROM secret"),
     ("problems", "SELECT count(*) FROM problem"),
 ];
+
+/// Records that are deleted, or older versions of live ones, by kind.
+const NOT_LIVE: &str = "SELECT kind || ' ' || state, count(*) FROM (
+  SELECT 'message' AS kind, state FROM message UNION ALL SELECT 'thread', state FROM thread UNION ALL SELECT 'account', state FROM account
+  UNION ALL SELECT 'contact', state FROM contact UNION ALL SELECT 'contact_point', state FROM contact_point
+  UNION ALL SELECT 'call', state FROM call UNION ALL SELECT 'attachment', state FROM attachment
+  UNION ALL SELECT 'participant', state FROM participant UNION ALL SELECT 'device', state FROM device
+  UNION ALL SELECT 'visit', state FROM visit UNION ALL SELECT 'location', state FROM location)
+  WHERE state <> 'live' GROUP BY 1 ORDER BY 1";
 
 /// Prints what is in a bundle to stdout and its problems to stderr; false if part of the exhibit could not be read to its end.
 pub fn print(bundle: &Path) -> Result<bool> {
@@ -40,7 +49,13 @@ pub fn print(bundle: &Path) -> Result<bool> {
             writeln!(out, "  {name}: {count}")?;
         }
     }
-    grouped(&connection, &mut out, "messages by app", "SELECT app, count(*) FROM message GROUP BY 1 ORDER BY 1")?;
+    grouped(
+        &connection,
+        &mut out,
+        "messages by app",
+        "SELECT app, count(*) FROM message WHERE state = 'live' GROUP BY 1 ORDER BY 1",
+    )?;
+    grouped(&connection, &mut out, "deleted and older", NOT_LIVE)?;
     grouped(&connection, &mut out, "observables", "SELECT kind, count(*) FROM observable GROUP BY 1 ORDER BY 1")?;
     let wallets = "SELECT chain, count(*) FROM observable WHERE kind = 'wallet_address' GROUP BY 1 ORDER BY 1";
     grouped(&connection, &mut out, "wallet addresses", wallets)?;

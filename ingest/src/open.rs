@@ -5,7 +5,9 @@ pub mod backup;
 mod compressed;
 mod decrypted;
 mod disk;
+mod seven_zip;
 mod tar;
+mod ufdr;
 mod unread;
 mod zip;
 
@@ -193,7 +195,8 @@ struct Format {
 }
 
 /// Every format.
-const FORMATS: &[Format] = &[zip::FORMAT, android_backup::FORMAT, disk::FORMAT, tar::FORMAT, compressed::FORMAT, unread::FORMAT];
+const FORMATS: &[Format] =
+    &[zip::FORMAT, android_backup::FORMAT, disk::FORMAT, tar::FORMAT, compressed::FORMAT, seven_zip::FORMAT, unread::FORMAT];
 
 /// Whether a file is a later part of a split image: it is hashed here and read through the first part.
 pub fn is_later_part(source: &Source) -> bool {
@@ -217,7 +220,7 @@ pub fn open(head: &[u8], source: &Source, settings: &Settings, passwords: &[Stri
     match image.or_else(|| FORMATS.iter().find(|format| (format.recognize)(head))) {
         Some(format) => guard(|| (format.open)(source, settings, passwords))
             .unwrap_or_else(|| Err(Trouble::new(Code::ContainerDamaged, "decoder gave up")))
-            .map(|container| backup::restore(container, settings, passwords)),
+            .map(|container| ufdr::restore(backup::restore(container, settings, passwords), settings)),
         None => Err(Trouble::new(Code::Unsupported, "no container")),
     }
 }

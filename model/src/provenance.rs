@@ -61,6 +61,30 @@ pub enum Locator {
         /// How many.
         length: u64,
     },
+    /// A row of a database that is not live.
+    Carved(Box<Carved>),
+}
+
+/// Where a row stands that is not live: in bytes that its database has given up.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct Carved {
+    /// Table name.
+    pub table: String,
+    /// Its rowid, where that survived.
+    pub row_id: Option<i64>,
+    /// Suffix of the file beside the item that it lies in (`-wal`, `-journal`); `None` for the item itself.
+    pub companion: Option<String>,
+    /// Number of its page, from 1.
+    pub page: u32,
+    /// First byte of its cell in that file.
+    pub offset: u64,
+    /// Bytes of its cell there; overflow pages are not counted.
+    pub length: u64,
+    /// `high`, `medium` or `low`, and what was reconstructed.
+    pub confidence: String,
+    /// True for a further version of a thread or account that another row told of with the same key: its id then derives from the
+    /// place.
+    pub version: bool,
 }
 
 impl Locator {
@@ -71,10 +95,31 @@ impl Locator {
             Locator::Pointer { pointer, offset, .. } => [b"pointer\0", pointer.as_bytes(), b"\0", &offset.to_le_bytes()].concat(),
             Locator::Line { offset, .. } => [b"line\0".as_slice(), &offset.to_le_bytes()].concat(),
             Locator::Bytes { offset, length } => [b"bytes\0".as_slice(), &offset.to_le_bytes(), &length.to_le_bytes()].concat(),
+            Locator::Carved(carved) => {
+                let companion = carved.companion.as_deref().unwrap_or_default().as_bytes();
+                [b"carved\0", carved.table.as_bytes(), b"\0", companion, b"\0", &carved.offset.to_le_bytes()].concat()
+            }
         }
     }
 
-    /// The table and rowid, for rows.
+    /// The table, for rows.
+    pub fn table(&self) -> Option<&str> {
+        match self {
+            Locator::Row { table, .. } => Some(table),
+            Locator::Carved(carved) => Some(&carved.table),
+            _ => None,
+        }
+    }
+
+    /// The place of the live row that a row which is not live is, or was, a version of.
+    pub fn live(&self) -> Option<Locator> {
+        match self {
+            Locator::Carved(carved) => Some(Locator::Row { table: carved.table.clone(), row_id: carved.row_id? }),
+            _ => None,
+        }
+    }
+
+    /// The table and rowid, for live rows.
     pub fn row(&self) -> Option<(&str, i64)> {
         match self {
             Locator::Row { table, row_id } => Some((table, *row_id)),
@@ -86,6 +131,7 @@ impl Locator {
     pub fn range(&self) -> Option<(u64, u64)> {
         match self {
             Locator::Row { .. } => None,
+            Locator::Carved(carved) => carved.companion.is_none().then_some((carved.offset, carved.length)),
             Locator::Pointer { offset, length, .. }
             | Locator::Line { offset, length, .. }
             | Locator::Bytes { offset, length } => Some((*offset, *length)),
@@ -112,6 +158,12 @@ impl Provenance {
     /// The id of the record of that kind at this place (kind, exhibit, item, locator, state).
     pub fn record_id(&self, kind: &str) -> Id {
         self.record_id_at(kind, &self.locator)
+    }
+
+    /// The same place as if its row were of another state.
+    #[must_use]
+    pub fn of_state(&self, state: State) -> Provenance {
+        Provenance { state, ..self.clone() }
     }
 
     /// The id of a record of that kind at another place of the same item, for references between records.

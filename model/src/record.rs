@@ -316,8 +316,8 @@ impl Record {
     /// Its id.
     pub fn id(&self) -> Id {
         match self {
-            Record::Thread(record) => thread_id(&record.provenance, &record.app, &record.thread_key),
-            Record::Account(record) => account_id(&record.provenance, &record.app, &record.account_key),
+            Record::Thread(record) => record.id(),
+            Record::Account(record) => record.id(),
             Record::Device(record) => record.id(),
             _ => self.provenance().record_id(self.kind()),
         }
@@ -366,6 +366,28 @@ impl Record {
             texts.push(("raw", &fact.raw));
         }
         texts
+    }
+}
+
+impl Thread {
+    /// Its id.
+    pub fn id(&self) -> Id {
+        version_id("thread", &self.provenance, thread_id(&self.provenance, &self.app, &self.thread_key))
+    }
+}
+
+impl Account {
+    /// Its id.
+    pub fn id(&self) -> Id {
+        version_id("account", &self.provenance, account_id(&self.provenance, &self.app, &self.account_key))
+    }
+}
+
+/// The id of what is named by its key: that of the key, or that of the place for a further version.
+fn version_id(kind: &str, provenance: &Provenance, keyed: Id) -> Id {
+    match &provenance.locator {
+        Locator::Carved(carved) if carved.version => Id::derive(kind, &[keyed.bytes(), &provenance.locator.key()]),
+        _ => keyed,
     }
 }
 

@@ -239,8 +239,11 @@ impl<'a> Emit<'a> {
     /// Ends the unit: implied threads, the count of flooded problems, and the primary item and its companions with their status.
     pub fn finish(mut self, outcome: Outcome) {
         for thread in std::mem::take(&mut self.implied) {
-            let id = record::thread_id(&thread.provenance, &thread.app, &thread.thread_key);
-            if self.threads.get(&id) == Some(&false) {
+            let id = |provenance: &Provenance| record::thread_id(provenance, &thread.app, &thread.thread_key);
+            // What is not live belongs to the live thread of that key, if there is one.
+            let lives = thread.provenance.state != State::Live
+                && self.threads.contains_key(&id(&thread.provenance.of_state(State::Live)));
+            if self.threads.get(&id(&thread.provenance)) == Some(&false) && !lives {
                 self.put(Body::Record(Record::Thread(thread)));
             }
         }

@@ -20,6 +20,7 @@ pub mod find;
 pub mod parse;
 pub mod raw;
 pub mod read;
+pub mod recover;
 pub mod sandbox;
 pub mod scratch;
 

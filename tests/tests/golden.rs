@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
-use model::{Body, Record, State};
+use model::{Body, Locator, Record, State};
 use normalize::artifact::Set;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
@@ -185,14 +185,38 @@ fn recovered_rows_read_like_live_ones() {
         let records = |bodies: &[Body], state: State| {
             let records: Vec<_> = bodies.iter().filter(|body| matches!(body, Body::Record(_))).cloned().collect();
             assert!(records.iter().all(|body| matches!(body, Body::Record(record) if record.provenance().state == state)));
-            lines(&records)
-                .into_iter()
-                .map(|line| line.replace(r#""state":"recovered""#, r#""state":"live""#))
-                .collect::<Vec<_>>()
+            // Of live rows with one key the first counts; of others each version stays.
+            let first = |body: &&Body| {
+                !matches!(body, Body::Record(record) if matches!(&record.provenance().locator,
+                Locator::Carved(carved) if carved.version))
+            };
+            let mut lines: Vec<String> =
+                records.iter().filter(first).filter_map(line).map(|line| as_live(line).to_string()).collect();
+            lines.sort();
+            lines
         };
         assert_eq!(records(&live, State::Live), records(&recovered, State::Recovered), "{}", case.name());
         let ids = |bodies: &[Body]| bodies.iter().filter_map(record_id).collect::<HashSet<_>>();
         assert!(ids(&live).is_disjoint(&ids(&recovered)), "{}: live and recovered never share an id", case.name());
+    }
+}
+
+/// The line of a record as if its row were live: every place of a row that is not becomes that of the live one.
+fn as_live(line: Value) -> Value {
+    match line {
+        Value::Object(fields) if fields.contains_key("Carved") => {
+            json!({ "Row": { "table": fields["Carved"]["table"], "row_id": fields["Carved"]["row_id"] } })
+        }
+        Value::Object(fields) => {
+            let place = |at: &Value| json!(format!("{}:{}", at["table"].as_str().unwrap(), at["row_id"]));
+            let field = |(name, value): (String, Value)| match name.as_str() {
+                "at" if !value.is_string() => (name, place(&value["Carved"])),
+                "state" => (name, json!("live")),
+                _ => (name, as_live(value)),
+            };
+            fields.into_iter().map(field).collect()
+        }
+        other => other,
     }
 }
 

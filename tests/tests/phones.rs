@@ -57,11 +57,31 @@ fn containers(root: &Path) -> Vec<(&'static str, PathBuf)> {
     pack("tar", &["czf", "../phone.tar.gz", "."], "folder");
     pack("zip", &["-q", "-r", "../phone.zip", "."], "folder");
     pack("zip", &["-q", "-r", "../backup.zip", "."], "secret");
+    cellebrite_report(&root.join("ufdr"), &files);
+    pack("zip", &["-q", "-r", "../phone.ufdr", "."], "ufdr");
     pack("mke2fs", &["-q", "-t", "ext4", "-d", "folder", "-F", "ext4.raw", "8M"], ".");
     pack("ewfacquire", &["-u", "-q", "-t", "phone", "ext4.raw"], ".");
     let names = ["folder", "backup", "secret", "plain.ab", "secret.ab", "phone.tar", "phone.tar.gz", "phone.zip", "phone.E01"];
-    let names = names.into_iter().chain(["ext4.raw", "backup.zip"]);
+    let names = names.into_iter().chain(["ext4.raw", "backup.zip", "phone.ufdr"]);
     names.map(|name| (name, root.join(name))).collect()
+}
+
+/// What becomes a UFDR: files by what they are, and a report that says where each lay on the phone.
+fn cellebrite_report(folder: &Path, files: &[phone::PhoneFile]) {
+    let mut report =
+        "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<project xmlns=\"http://pa.cellebrite.com/report/2.0\">".to_owned();
+    report.push_str("<taggedFiles>\n");
+    for (number, file) in files.iter().enumerate() {
+        let (kind, local) = (["Database", "Text"][number % 2], format!("{number}.bin"));
+        fs::create_dir_all(folder.join("files").join(kind)).unwrap();
+        fs::write(folder.join("files").join(kind).join(&local), &file.content).unwrap();
+        let (domain, path, size) = (file.domain, &file.path, file.content.len());
+        report.push_str(&format!("<file fs=\"Phone\" path=\"/{domain}/{path}\" size=\"{size}\" deleted=\"Intact\">"));
+        report.push_str("<metadata section=\"File\"><item name=\"Local Path\">");
+        report.push_str(&format!("<![CDATA[files\\{kind}\\{local}]]></item></metadata></file>\n"));
+    }
+    report.push_str("</taggedFiles></project>\n");
+    fs::write(folder.join("report.xml"), report).unwrap();
 }
 
 /// The rows of every record table without what names items and their places in containers.

@@ -8,7 +8,7 @@ use model::record::{
     self, Account, Attachment, Call, Contact, ContactPoint, DeviceFact, Location, Message, Participant, Thread, Visit,
 };
 use model::{Body, Definition, Directory, Exhibit, ExhibitEnd, Id, Item, Kind, LedgerRow, Locator, Problem, Provenance};
-use model::{RawTime, Record, Stamp, TimeUnit};
+use model::{RawTime, Record, Stamp, State, TimeUnit};
 
 /// Says whether a row is in the bundle: a reference to one that is not stays empty and what it named is kept beside it.
 pub trait Known {
@@ -63,17 +63,24 @@ impl<'v> Row<'v> {
     /// The columns that every record ends with.
     fn provenance(&mut self, provenance: Provenance, known: &mut dyn Known) -> Result<(), Error> {
         let definition = reference(Kind::Definition, provenance.definition, known)?;
-        let range = provenance.locator.range();
+        let mut range = provenance.locator.range();
         let (mut table, mut row_id, mut pointer, mut line) = (Value::Null, Value::Null, Value::Null, Value::Null);
+        let (mut page, mut companion, mut confidence) = (Value::Null, Value::Null, Value::Null);
         match provenance.locator {
             Locator::Row { table: name, row_id: id } => (table, row_id) = (name.into(), id.into()),
             Locator::Pointer { pointer: text, .. } => pointer = text.into(),
             Locator::Line { line: number, .. } => line = number.into(),
             Locator::Bytes { .. } => {}
+            Locator::Carved(carved) => {
+                (table, row_id, companion) = (carved.table.into(), carved.row_id.into(), carved.companion.into());
+                (page, confidence) = (i64::from(carved.page).into(), carved.confidence.into());
+                range = Some((carved.offset, carved.length));
+            }
         }
         self.put("state", provenance.state.name()).put("row_table", table).put("row_id", row_id);
         self.put("pointer", pointer).put("line", line);
         self.put("byte_offset", range.map(|range| range.0)).put("byte_length", range.map(|range| range.1));
+        self.put("page", page).put("companion", companion).put("confidence", confidence);
         self.put("definition_id", definition);
         Ok(())
     }
@@ -124,6 +131,36 @@ fn reference(kind: Kind, id: Id, known: &mut dyn Known) -> Result<Option<Id>, Er
     Ok(known.known(kind, id)?.then_some(id))
 }
 
+/// The id of the thread or account that a row names by its key: a live one, or one of the row's own state.
+fn keyed(
+    kind: Kind,
+    provenance: &Provenance,
+    id: impl Fn(&Provenance) -> Id,
+    known: &mut dyn Known,
+) -> Result<Option<Id>, Error> {
+    let live = reference(kind, id(&provenance.of_state(State::Live)), known)?;
+    if live.is_some() || provenance.state == State::Live { Ok(live) } else { reference(kind, id(provenance), known) }
+}
+
+/// The id of the record that a row belongs to, by its place: a live row, or one of whichever state it has.
+fn parent(kind: Kind, name: &str, provenance: &Provenance, place: &Locator, known: &mut dyn Known) -> Result<Option<Id>, Error> {
+    if provenance.state == State::Live {
+        return reference(kind, provenance.record_id_at(name, place), known);
+    }
+    let live = place.live();
+    let live = provenance.of_state(State::Live).record_id_at(name, live.as_ref().unwrap_or(place));
+    if known.known(kind, live)? {
+        return Ok(Some(live));
+    }
+    for state in [provenance.state, State::Superseded, State::Recovered] {
+        let id = provenance.of_state(state).record_id_at(name, place);
+        if known.known(kind, id)? {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
+}
+
 /// Words for a place in an item, for a reference whose row is not in the bundle.
 fn place(locator: &Locator) -> String {
     match locator {
@@ -131,6 +168,10 @@ fn place(locator: &Locator) -> String {
         Locator::Pointer { pointer, offset, .. } => format!("pointer {pointer} at byte {offset}"),
         Locator::Line { line, offset, .. } => format!("line {line} at byte {offset}"),
         Locator::Bytes { offset, length } => format!("bytes {offset}+{length}"),
+        Locator::Carved(carved) => match carved.row_id {
+            Some(row_id) => format!("table {} row {row_id}", carved.table),
+            None => format!("table {}", carved.table),
+        },
     }
 }
 
@@ -221,7 +262,7 @@ fn record_row(record: Record, values: &mut Vec<Value>, known: &mut dyn Known) ->
 }
 
 fn thread_row(thread: Thread, values: &mut Vec<Value>, known: &mut dyn Known) -> Result<(), Error> {
-    let id = record::thread_id(&thread.provenance, &thread.app, &thread.thread_key);
+    let id = thread.id();
     let mut row = Row::new("thread", values);
     row.put("id", id).put("exhibit_id", thread.provenance.exhibit).put("item_id", thread.provenance.item);
     row.put("app", thread.app).put("thread_key", thread.thread_key);
@@ -231,7 +272,7 @@ fn thread_row(thread: Thread, values: &mut Vec<Value>, known: &mut dyn Known) ->
 }
 
 fn account_row(account: Account, values: &mut Vec<Value>, known: &mut dyn Known) -> Result<(), Error> {
-    let id = record::account_id(&account.provenance, &account.app, &account.account_key);
+    let id = account.id();
     let mut row = Row::new("account", values);
     row.put("id", id).put("exhibit_id", account.provenance.exhibit).put("item_id", account.provenance.item);
     row.put("app", account.app).put("account_key", account.account_key);
@@ -242,8 +283,8 @@ fn account_row(account: Account, values: &mut Vec<Value>, known: &mut dyn Known)
 
 fn participant_row(participant: Participant, values: &mut Vec<Value>, known: &mut dyn Known) -> Result<(), Error> {
     let Participant { provenance, app, thread_key, account_key, role } = participant;
-    let thread = reference(Kind::Thread, record::thread_id(&provenance, &app, &thread_key), known)?;
-    let account = reference(Kind::Account, record::account_id(&provenance, &app, &account_key), known)?;
+    let thread = keyed(Kind::Thread, &provenance, |place| record::thread_id(place, &app, &thread_key), known)?;
+    let account = keyed(Kind::Account, &provenance, |place| record::account_id(place, &app, &account_key), known)?;
     let mut row = Row::new("participant", values);
     row.put("id", provenance.record_id("participant")).put("exhibit_id", provenance.exhibit).put("item_id", provenance.item);
     row.put("app", app).put("thread_id", thread).put("thread_key", thread_key);
@@ -276,7 +317,7 @@ fn thread_reference(
     known: &mut dyn Known,
 ) -> Result<(Option<Id>, Option<String>), Error> {
     let Some(key) = key else { return Ok((None, None)) };
-    let id = reference(Kind::Thread, record::thread_id(provenance, app, &key), known)?;
+    let id = keyed(Kind::Thread, provenance, |place| record::thread_id(place, app, &key), known)?;
     Ok(if id.is_some() { (id, None) } else { (None, Some(key)) })
 }
 
@@ -291,7 +332,7 @@ fn contact_row(contact: Contact, values: &mut Vec<Value>, known: &mut dyn Known)
 
 fn contact_point_row(point: ContactPoint, values: &mut Vec<Value>, known: &mut dyn Known) -> Result<(), Error> {
     let provenance = point.provenance;
-    let contact = reference(Kind::Contact, provenance.record_id_at("contact", &point.contact), known)?;
+    let contact = parent(Kind::Contact, "contact", &provenance, &point.contact, known)?;
     let lost = contact.is_none().then(|| place(&point.contact));
     let mut row = Row::new("contact_point", values);
     row.put("id", provenance.record_id("contact_point")).put("exhibit_id", provenance.exhibit).put("item_id", provenance.item);
@@ -325,7 +366,7 @@ fn device_row(fact: DeviceFact, values: &mut Vec<Value>, known: &mut dyn Known) 
 fn attachment_row(attachment: Attachment, values: &mut Vec<Value>, known: &mut dyn Known) -> Result<(), Error> {
     let provenance = attachment.provenance;
     let id = provenance.record_id("attachment");
-    let message = reference(Kind::Message, provenance.record_id_at("message", &attachment.message), known)?;
+    let message = parent(Kind::Message, "message", &provenance, &attachment.message, known)?;
     let lost = message.is_none().then(|| place(&attachment.message));
     let file = known.file_of(id)?;
     let mut row = Row::new("attachment", values);

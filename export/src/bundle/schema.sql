@@ -17,6 +17,9 @@ CREATE TABLE account (
   line INTEGER,
   byte_offset INTEGER,
   byte_length INTEGER,
+  page INTEGER,
+  companion TEXT,
+  confidence TEXT,
   definition_id BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE attachment (
@@ -39,6 +42,9 @@ CREATE TABLE attachment (
   line INTEGER,
   byte_offset INTEGER,
   byte_length INTEGER,
+  page INTEGER,
+  companion TEXT,
+  confidence TEXT,
   definition_id BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE call (
@@ -66,6 +72,9 @@ CREATE TABLE call (
   line INTEGER,
   byte_offset INTEGER,
   byte_length INTEGER,
+  page INTEGER,
+  companion TEXT,
+  confidence TEXT,
   definition_id BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE contact (
@@ -84,6 +93,9 @@ CREATE TABLE contact (
   line INTEGER,
   byte_offset INTEGER,
   byte_length INTEGER,
+  page INTEGER,
+  companion TEXT,
+  confidence TEXT,
   definition_id BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE contact_point (
@@ -103,6 +115,9 @@ CREATE TABLE contact_point (
   line INTEGER,
   byte_offset INTEGER,
   byte_length INTEGER,
+  page INTEGER,
+  companion TEXT,
+  confidence TEXT,
   definition_id BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE custody (
@@ -135,6 +150,9 @@ CREATE TABLE device (
   line INTEGER,
   byte_offset INTEGER,
   byte_length INTEGER,
+  page INTEGER,
+  companion TEXT,
+  confidence TEXT,
   definition_id BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE directory (
@@ -232,6 +250,9 @@ CREATE TABLE location (
   line INTEGER,
   byte_offset INTEGER,
   byte_length INTEGER,
+  page INTEGER,
+  companion TEXT,
+  confidence TEXT,
   definition_id BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE message (
@@ -270,6 +291,9 @@ CREATE TABLE message (
   line INTEGER,
   byte_offset INTEGER,
   byte_length INTEGER,
+  page INTEGER,
+  companion TEXT,
+  confidence TEXT,
   definition_id BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE meta (
@@ -300,6 +324,9 @@ CREATE TABLE participant (
   line INTEGER,
   byte_offset INTEGER,
   byte_length INTEGER,
+  page INTEGER,
+  companion TEXT,
+  confidence TEXT,
   definition_id BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE problem (
@@ -371,6 +398,9 @@ CREATE TABLE thread (
   line INTEGER,
   byte_offset INTEGER,
   byte_length INTEGER,
+  page INTEGER,
+  companion TEXT,
+  confidence TEXT,
   definition_id BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE visit (
@@ -394,5 +424,8 @@ CREATE TABLE visit (
   line INTEGER,
   byte_offset INTEGER,
   byte_length INTEGER,
+  page INTEGER,
+  companion TEXT,
+  confidence TEXT,
   definition_id BLOB
 ) STRICT, WITHOUT ROWID;

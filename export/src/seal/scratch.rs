@@ -245,7 +245,7 @@ impl Work<'_> {
                 && !matches!(record, Record::Thread(thread) if thread.implied)
             {
                 let provenance = record.provenance();
-                let row_table = provenance.locator.row().map(|(table, _)| table.to_owned());
+                let row_table = provenance.locator.table().map(str::to_owned);
                 *dropped.entry((provenance.item, record.kind(), row_table)).or_default() += 1;
             }
         }

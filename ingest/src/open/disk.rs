@@ -99,7 +99,7 @@ fn open(source: &Source, settings: &Settings, _passwords: &[String]) -> Result<B
     };
     let raw = name.is_empty();
     // An image in an image is a container of its own, as one in a file system would be.
-    let nested = !raw && unwrap(&opened.disk).is_ok_and(|inner| inner.is_some());
+    let nested = !raw && opened.tree.is_none() && unwrap(&opened.disk).is_ok_and(|inner| inner.is_some());
     let listed = source.neighbours().is_none_or(|beside| beside.listed());
     let mut disk = Disk {
         name,
@@ -115,7 +115,7 @@ fn open(source: &Source, settings: &Settings, _passwords: &[String]) -> Result<B
         nested,
         volume_bytes: 0,
     };
-    disk.find(settings, source.size());
+    disk.find(settings, source.size(), opened.tree);
     Ok(Box::new(disk))
 }
 
@@ -149,7 +149,7 @@ impl Disk {
     }
 
     /// Lists the disk: its partitions, their file systems, and what stands for the disk itself.
-    fn find(&mut self, settings: &Settings, stored_bytes: u64) {
+    fn find(&mut self, settings: &Settings, stored_bytes: u64, tree: Option<Box<dyn FileSystem>>) {
         let media = self.media.clone();
         let size = media.size();
         let allowed = stored_bytes.saturating_mul(settings.ingest.cap_ratio).max(MEDIA_FLOOR_BYTES);
@@ -158,7 +158,10 @@ impl Disk {
         self.volume_bytes =
             bytes.saturating_mul(settings.ingest.cap_ratio).min(settings.ingest.cap_bytes).max(bytes.saturating_mul(4));
         let mut covered = Vec::new();
-        if !self.nested {
+        if let Some(tree) = tree {
+            self.list(&*tree, "", b"", 0, settings, &mut covered);
+            self.volumes.push(Volume { source: media, system: Some(tree), ends: None, known: None });
+        } else if !self.nested {
             self.volumes(settings, &mut covered);
         }
         self.uncovered = gaps(covered, size);
@@ -250,32 +253,46 @@ impl Disk {
             }
         }
         if let Some(system) = &system {
-            let mut sink = Sink {
-                entries: &mut self.entries,
-                places: &mut self.places,
-                covered,
-                troubles: Vec::new(),
-                untold: 0,
-                prefix: prefix.clone(),
-                volume: (index, start),
-                cap_entries: settings.ingest.cap_entries,
-            };
-            let listed = guard(|| system.list(&mut sink));
-            let (mut troubles, untold) = (std::mem::take(&mut sink.troubles), sink.untold);
-            if listed.is_none() {
-                troubles.push(Trouble::new(Code::ContainerDamaged, "reader gave up: entries may be missing"));
-            }
-            if untold > 0 {
-                troubles.push(Trouble::new(Code::Flood, format!("{untold} more troubles in this volume")));
-            }
-            let told = troubles.into_iter().map(|trouble| Trouble::new(trouble.code, format!("{place}{}", trouble.detail)));
-            self.troubles.extend(told);
+            self.list(&**system, &place, &prefix, start, settings, covered);
         } else {
             let size = source.size();
             covered.push((start, start.saturating_add(size)));
             self.take(plain([&prefix[..], b"$volume"].concat(), size, Some(size)), At::Volume(index));
         }
         self.volumes.push(Volume { source, system, ends, known });
+    }
+
+    /// Lists the entries of a volume that comes next and begins at a byte of the disk.
+    fn list(
+        &mut self,
+        system: &dyn FileSystem,
+        place: &str,
+        prefix: &[u8],
+        start: u64,
+        settings: &Settings,
+        covered: &mut Vec<(u64, u64)>,
+    ) {
+        let index = u16::try_from(self.volumes.len()).unwrap_or(u16::MAX);
+        let mut sink = Sink {
+            entries: &mut self.entries,
+            places: &mut self.places,
+            covered,
+            troubles: Vec::new(),
+            untold: 0,
+            prefix: prefix.to_vec(),
+            volume: (index, start),
+            cap_entries: settings.ingest.cap_entries,
+        };
+        let listed = guard(|| system.list(&mut sink));
+        let (mut troubles, untold) = (std::mem::take(&mut sink.troubles), sink.untold);
+        if listed.is_none() {
+            troubles.push(Trouble::new(Code::ContainerDamaged, "reader gave up: entries may be missing"));
+        }
+        if untold > 0 {
+            troubles.push(Trouble::new(Code::Flood, format!("{untold} more troubles in this volume")));
+        }
+        let told = troubles.into_iter().map(|trouble| Trouble::new(trouble.code, format!("{place}{}", trouble.detail)));
+        self.troubles.extend(told);
     }
 }
 
@@ -379,8 +396,16 @@ impl Container for Disk {
             Err(trouble) => return Ok(Some(trouble)),
         };
         let mut patient = Patient::new(&source);
-        if self.places.get(index) == Some(&At::Media) && self.stored != Stored::default() {
-            let mut verified = image::Verified::new(patient, &self.stored);
+        let stored = match self.places.get(index) {
+            Some(At::Media) => self.stored.clone(),
+            Some(At::File(volume, key)) => {
+                let system = self.volumes.get(usize::from(*volume)).and_then(|volume| volume.system.as_ref());
+                system.map(|system| system.stored(*key)).unwrap_or_default()
+            }
+            _ => Stored::default(),
+        };
+        if stored != Stored::default() {
+            let mut verified = image::Verified::new(patient, &stored);
             return read(&mut super::Guarded(&mut verified)).map(|()| None);
         }
         read(&mut super::Guarded(&mut patient)).map(|()| None)

@@ -1,5 +1,5 @@
 //! Containers that are known and that nothing here reads: named, hashed as a whole, searched as they are, and `locked` with what they
-//! need, so that nobody takes them for empty. Signatures: libewf and libaff documentation, 7zFormat.txt, RAR's technical note, the file
+//! need, so that nobody takes them for empty. Signatures: libaff documentation, RAR's technical note, the file
 //! format notes of Microsoft (cabinet), AccessData's own magic words.
 
 use super::{Container, Format, Trouble};
@@ -12,13 +12,9 @@ pub(super) const FORMAT: Format = Format { recognize, open };
 
 /// Beginning, and what is needed.
 const KNOWN: &[(&[u8], &str)] = &[
-    (b"EVF2\x0d\x0a\x81\x00", "a reader of Ex01 images (version 2)"),
-    (b"LVF\x09\x0d\x0a\xff\x00", "a reader of logical evidence files (L01)"),
-    (b"LEF2\x0d\x0a\x81\x00", "a reader of logical evidence files (Lx01)"),
     (b"ADSEGMENTEDFILE\0", "a reader of AD1 images"),
     (b"AFF10\x0d\x0a\0", "a reader of AFF images"),
     (b"ADCRYPT\0", "the password of an AD encrypted image, and a reader of it"),
-    (b"7z\xbc\xaf\x27\x1c", "a reader of 7z archives"),
     (b"Rar!\x1a\x07\x00", "a reader of RAR archives"),
     (b"Rar!\x1a\x07\x01\x00", "a reader of RAR 5 archives"),
     (b"MSCF\0\0\0\0", "a reader of cabinets"),

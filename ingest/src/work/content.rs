@@ -230,7 +230,11 @@ impl Worker<'_> {
     fn finish(&mut self, mut item: Item, reading: Reading) -> Result<Option<StagedItem>, Error> {
         take(&mut item, &reading);
         if let Some(trouble) = reading.trouble {
-            let status = if reading.size == 0 { ItemStatus::Failed } else { ItemStatus::Partial };
+            let status = match reading.size {
+                0 if trouble.code == Code::Encrypted => ItemStatus::Locked,
+                0 => ItemStatus::Failed,
+                _ => ItemStatus::Partial,
+            };
             let on_disk = item.parent.is_none();
             let code = if trouble.code == Code::ContainerDamaged && on_disk { Code::Unreadable } else { trouble.code };
             self.problem(&mut item, status, Trouble::new(code, trouble.detail))?;

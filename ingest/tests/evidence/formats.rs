@@ -143,12 +143,12 @@ fn volumes_that_need_a_key_are_locked_hashed_and_scanned() {
 #[test]
 fn containers_that_nobody_reads_are_locked_hashed_and_searched() {
     let folder = tempfile::tempdir().unwrap();
-    let content = [&b"EVF2\x0d\x0a\x81\x00\x02\x01"[..], &[0; 9000], b" 1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa "].concat();
-    std::fs::write(folder.path().join("disk.Ex01"), &content).unwrap();
-    std::fs::write(folder.path().join("a.7z"), b"7z\xbc\xaf\x27\x1c\0\x04").unwrap();
+    let content = [&b"ADSEGMENTEDFILE\0\x02\x01"[..], &[0; 9000], b" 1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa "].concat();
+    std::fs::write(folder.path().join("disk.ad1"), &content).unwrap();
+    std::fs::write(folder.path().join("a.rar"), b"Rar!\x1a\x07\x01\0\x33").unwrap();
     let told = World::new().take(folder.path());
-    let item = told.item("disk.Ex01");
-    assert_eq!((item.status, item.reason.as_deref()), (ItemStatus::Locked, Some("a reader of Ex01 images (version 2)")));
-    assert_eq!(told.sha256("disk.Ex01"), crate::world::sha256(&content));
-    assert_eq!((told.sightings().count(), told.outcome("a.7z")), (1, (ItemStatus::Locked, vec![Code::Unsupported])));
+    let item = told.item("disk.ad1");
+    assert_eq!((item.status, item.reason.as_deref()), (ItemStatus::Locked, Some("a reader of AD1 images")));
+    assert_eq!(told.sha256("disk.ad1"), crate::world::sha256(&content));
+    assert_eq!((told.sightings().count(), told.outcome("a.rar")), (1, (ItemStatus::Locked, vec![Code::Unsupported])));
 }

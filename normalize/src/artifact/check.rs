@@ -71,7 +71,7 @@ fn declare(require: &Tables, optional: &Tables, crowded: bool) -> rusqlite::Resu
 }
 
 fn check_query(declared: &Connection, query: &Query) -> Result<(), String> {
-    check_words(&query.sql)?;
+    check_words(&query.sql, &query.row_table)?;
     let statement = declared.prepare(&super::query::compose(query)).map_err(|error| error.to_string())?;
     Columns::of(query, &statement)?;
     for skip in &query.skip {
@@ -83,12 +83,15 @@ fn check_query(declared: &Connection, query: &Query) -> Result<(), String> {
     Ok(())
 }
 
-/// Refuses SQL that could drop or multiply rows: at its top level it has LEFT JOINs and nothing after them.
-fn check_words(sql: &str) -> Result<(), String> {
+/// Refuses SQL that could drop or multiply rows: at its top level it has LEFT JOINs and nothing after them. A join with the row
+/// table itself names the live one: a recovered row stands alone under the table's own name.
+fn check_words(sql: &str, row_table: &str) -> Result<(), String> {
     let mut before = String::new();
+    let row_table = row_table.to_uppercase();
     for word in top_words(sql) {
         match word.as_str() {
             "JOIN" if before != "LEFT" && before != "OUTER" => return Err("only LEFT JOIN keeps every row".to_owned()),
+            word if before == "JOIN" && word == row_table => return Err(format!("join main.{row_table}, with its live rows")),
             "WHERE" => return Err("WHERE drops rows: say it as skip, with a reason".to_owned()),
             "LIMIT" | "OFFSET" | "GROUP" | "HAVING" | "ORDER" | "UNION" | "INTERSECT" | "EXCEPT" | "DISTINCT" | "WINDOW"
             | "INNER" | "CROSS" | "NATURAL" | "RIGHT" | "FULL" => return Err(format!("{word} has no place in a query")),
@@ -129,11 +132,13 @@ mod tests {
 
     #[test]
     fn words_in_quotes_comments_and_parentheses_are_not_clauses() {
-        assert!(check_words("SELECT 'WHERE', \"LIMIT\", (SELECT x FROM y WHERE z LIMIT 1) FROM t -- WHERE\n").is_ok());
-        assert!(check_words("SELECT a FROM t left outer join u ON 1 LEFT JOIN v ON 2").is_ok());
-        assert!(check_words("SELECT a FROM t where b").is_err());
-        assert!(check_words("SELECT a FROM t inner join u").is_err());
-        assert!(check_words("SELECT a FROM t join u").is_err());
-        assert!(check_words("SELECT DISTINCT a FROM t").is_err());
+        assert!(check_words("SELECT 'WHERE', \"LIMIT\", (SELECT x FROM y WHERE z LIMIT 1) FROM t -- WHERE\n", "t").is_ok());
+        assert!(check_words("SELECT a FROM t left outer join u ON 1 LEFT JOIN v ON 2", "t").is_ok());
+        assert!(check_words("SELECT a FROM t where b", "t").is_err());
+        assert!(check_words("SELECT a FROM t inner join u", "t").is_err());
+        assert!(check_words("SELECT a FROM t join u", "t").is_err());
+        assert!(check_words("SELECT DISTINCT a FROM t", "t").is_err());
+        assert!(check_words("SELECT a FROM t LEFT JOIN T AS u ON 1", "t").is_err());
+        assert!(check_words("SELECT a FROM t LEFT JOIN main.t AS u ON 1", "t").is_ok());
     }
 }

@@ -1,9 +1,10 @@
 //! Reads a SQLite database by every definition that fits it.
 
 use super::schema::{Fit, Schema};
-use super::{Artifact, Set, Variant, query, shadow};
+use super::{Artifact, Query, Set, Variant, carved, query, shadow};
 use crate::emit::Emit;
 use crate::parse::{Input, Outcome};
+use crate::recover::Recovered;
 use crate::scratch::{self, Evidence};
 use model::{Code, State};
 use rusqlite::Connection;
@@ -16,6 +17,7 @@ pub fn read_database(input: &Input<'_>, set: &Set, emit: &mut Emit<'_>) -> Outco
         Err(outcome) => return outcome,
     };
     let mut read = false;
+    let mut recovered = None;
     for artifact in set.artifacts() {
         let expected = artifact.expects(&input.unit.primary.item.path);
         match schema.fit(artifact, expected) {
@@ -23,6 +25,10 @@ pub fn read_database(input: &Input<'_>, set: &Set, emit: &mut Emit<'_>) -> Outco
                 read = true;
                 emit.define(&artifact.name, artifact.sha256);
                 complete &= read_variant(&mut evidence, artifact, &variant, &schema, emit);
+                if input.limits.recover_rows {
+                    let recovered = recovered.get_or_insert_with(|| recover(&evidence, input, emit));
+                    complete &= read_recovered(&mut evidence, artifact, &variant, &schema, recovered, emit);
+                }
             }
             Fit::Drift(missing) => {
                 complete = false;
@@ -98,46 +104,63 @@ fn with_stand_ins(
     }
 }
 
-/// Reads the rows of every row table again as if they had been recovered: each is copied into a TEMP table of its own name.
-///
-/// Carving puts what it finds in the same place ([`shadow::rows_from_temp`]); tests hold that both ways read alike.
+/// Reads the rows that are not live with the queries of a variant: those of each row table for themselves.
+fn read_recovered(
+    evidence: &mut Evidence,
+    artifact: &Artifact,
+    variant: &Variant,
+    schema: &Schema,
+    recovered: &Recovered,
+    emit: &mut Emit<'_>,
+) -> bool {
+    let mut complete = true;
+    // What stands in the way in tables that nothing here reads concerns no record.
+    let concerns = |table: &Option<String>| {
+        let is = |table: &String| variant.query.iter().any(|query| query.row_table.eq_ignore_ascii_case(table));
+        table.as_ref().is_none_or(is)
+    };
+    for obstacle in recovered.problems.iter().filter(|obstacle| concerns(&obstacle.table)) {
+        emit.problem(obstacle.code, obstacle.detail.as_str());
+    }
+    for (place, table) in recovered.tables.iter().enumerate() {
+        let reads = |query: &&Query| !table.dropped && query.row_table.eq_ignore_ascii_case(&table.name);
+        let queries: Vec<&Query> = variant.query.iter().filter(reads).collect();
+        if queries.is_empty() || recovered.of(place).is_empty() {
+            continue;
+        }
+        complete &= with_stand_ins(evidence, artifact, variant, schema, emit, |connection, emit| {
+            carved::read(connection, artifact, &queries, recovered, place, emit).unwrap_or_else(|error| {
+                let reason = scratch::reason(&error);
+                emit.problem(scratch::code(&error), format!("table {}: deleted rows: {reason}", table.name));
+                false
+            })
+        });
+    }
+    complete
+}
+
+/// Looks for the rows that are not live.
+fn recover(evidence: &Evidence, input: &Input<'_>, emit: &mut Emit<'_>) -> Recovered {
+    Recovered::read(&evidence.connection, input.folder).unwrap_or_else(|error| {
+        emit.problem(scratch::code(&error), format!("deleted rows: {}", scratch::reason(&error)));
+        Recovered::default()
+    })
+}
+
+/// Reads every live row as if it had been recovered, and no other: tests hold that both ways read alike.
 pub fn read_as_recovered(input: &Input<'_>, set: &Set, emit: &mut Emit<'_>) -> Outcome {
     let (mut evidence, schema, mut complete) = match open(input, emit) {
         Ok(opened) => opened,
         Err(outcome) => return outcome,
     };
+    let recovered = match carved::live_as_recovered(&evidence.connection) {
+        Ok(recovered) => recovered,
+        Err(error) => return Outcome::failed(scratch::reason(&error)),
+    };
     for artifact in set.artifacts() {
         let Fit::Variant(variant) = schema.fit(artifact, false) else { continue };
         emit.define(&artifact.name, artifact.sha256);
-        let mut tables: Vec<&str> = Vec::new();
-        let variant = &*variant;
-        for query in &variant.query {
-            if schema.columns(&query.row_table).is_some() && !tables.contains(&query.row_table.as_str()) {
-                tables.push(&query.row_table);
-            }
-        }
-        for table in tables {
-            complete &= with_stand_ins(&mut evidence, artifact, variant, &schema, emit, |connection, emit| {
-                let pair = (artifact, variant);
-                shadow::rows_from_temp(connection, pair, table, State::Recovered, &mut copy_live(table), emit).unwrap_or_else(
-                    |error| {
-                        let reason = scratch::reason(&error);
-                        emit.problem(scratch::code(&error), format!("table {table}: {reason}"));
-                        false
-                    },
-                )
-            });
-        }
+        complete &= read_recovered(&mut evidence, artifact, &variant, &schema, &recovered, emit);
     }
     if complete { Outcome::parsed() } else { Outcome::partial("see its problems") }
-}
-
-/// Copies the evidence's own rows of a table.
-fn copy_live(table: &str) -> impl FnMut(&Connection, &str) -> rusqlite::Result<()> {
-    let name = super::schema::quoted(table);
-    move |connection, into| {
-        let columns = connection.prepare(&format!("SELECT * FROM main.{name} LIMIT 0"))?;
-        let columns: Vec<_> = columns.column_names().map(super::schema::quoted).collect();
-        connection.execute_batch(&format!("INSERT INTO {into} ({}) SELECT * FROM main.{name}", columns.join(", ")))
-    }
 }

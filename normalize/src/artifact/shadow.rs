@@ -1,10 +1,8 @@
 //! TEMP tables and views that take a table's unqualified name: stand-ins for what a generation of the schema lacks, and
 //! rows that were recovered, read by the same SQL as the live ones.
 
+use super::Variant;
 use super::schema::{Schema, quoted};
-use super::{Artifact, Variant, query};
-use crate::emit::Emit;
-use model::State;
 use rusqlite::Connection;
 
 /// Makes stand-ins for what is optional and absent: an empty table, or a view with NULL for each absent column.
@@ -50,22 +48,12 @@ pub fn clear(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Swaps recovered rows into a row table and reads them with every query of the variant that reads that table; other
-/// tables stay the evidence's own.
-///
-/// `fill` puts rows into the new TEMP table, whose quoted name it gets; it has the columns of the live one and those that
-/// stand in for absent ones. True if every query came to its end.
+/// Gives a table's unqualified name to an empty TEMP table with the columns of the live one and those that stand in for absent
+/// ones: what is put there is read by every query that names the table.
 ///
 /// # Errors
-/// What SQLite says of the TEMP table.
-pub fn rows_from_temp(
-    connection: &Connection,
-    (artifact, variant): (&Artifact, &Variant),
-    table: &str,
-    state: State,
-    fill: &mut dyn FnMut(&Connection, &str) -> rusqlite::Result<()>,
-    emit: &mut Emit<'_>,
-) -> rusqlite::Result<bool> {
+/// What SQLite says.
+pub fn empty(connection: &Connection, table: &str) -> rusqlite::Result<()> {
     let name = quoted(table);
     // Comparisons depend on the affinity of columns: `data2 = 2` is true of a TEXT column that holds '2'.
     let live = connection.prepare(&format!("SELECT * FROM {name} LIMIT 0"))?;
@@ -73,19 +61,12 @@ pub fn rows_from_temp(
     let columns: Vec<_> = columns.collect();
     drop(live);
     drop_shadow(connection, table)?;
-    connection.execute_batch(&format!("CREATE TEMP TABLE {name} ({})", columns.join(", ")))?;
-    fill(connection, &format!("temp.{name}"))?;
-    let mut complete = true;
-    for query in variant.query.iter().filter(|query| query.row_table.eq_ignore_ascii_case(table)) {
-        complete &= query::run(connection, artifact, query, state, emit);
-    }
-    drop_shadow(connection, table)?;
-    Ok(complete)
+    connection.execute_batch(&format!("CREATE TEMP TABLE {name} ({})", columns.join(", ")))
 }
 
 /// The affinity of a declared type (<https://sqlite.org/datatype3.html#determination_of_column_affinity>): the declaration
 /// itself is text of the evidence and goes into no SQL of ours.
-fn affinity(declared: Option<&str>) -> &'static str {
+pub fn affinity(declared: Option<&str>) -> &'static str {
     let declared = declared.unwrap_or_default().to_ascii_uppercase();
     let says = |words: &[&str]| words.iter().any(|word| declared.contains(word));
     match () {
@@ -98,7 +79,10 @@ fn affinity(declared: Option<&str>) -> &'static str {
 }
 
 /// Gives a table's name back to the evidence.
-fn drop_shadow(connection: &Connection, table: &str) -> rusqlite::Result<()> {
+///
+/// # Errors
+/// What SQLite says.
+pub fn drop_shadow(connection: &Connection, table: &str) -> rusqlite::Result<()> {
     let mut statement = connection.prepare("SELECT type FROM temp.sqlite_schema WHERE lower(name) = lower(?1)")?;
     let kinds = statement.query_map([table], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
     for kind in kinds {

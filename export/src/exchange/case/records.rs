@@ -38,8 +38,8 @@ FROM (SELECT app, account_key AS key FROM account UNION SELECT app, sender FROM 
       UNION SELECT app, recipient FROM message WHERE recipient IS NOT NULL UNION SELECT app, remote FROM call WHERE remote IS NOT NULL) AS named
 LEFT JOIN account ON account.app = named.app AND account.account_key = named.key GROUP BY 1, 2 ORDER BY 1, 2";
 const MESSAGES: &str =
-    "SELECT id, item_id, app, thread_id, sender, recipient, sent_time, text, message_type, message_key, state, byte_offset,
-       byte_length FROM message ORDER BY id";
+    "SELECT id, item_id, app, thread_id, sender, recipient, sent_time, text, message_type, message_key, state,
+       CASE WHEN companion IS NULL THEN byte_offset END, CASE WHEN companion IS NULL THEN byte_length END FROM message ORDER BY id";
 const CALLS: &str = "SELECT id, item_id, app, remote, outgoing, start_time, duration_s, outcome, state FROM call ORDER BY id";
 
 /// An id of the row, hexadecimal.

@@ -1,15 +1,19 @@
 //! Image formats: one file a format, and one line in [`IMAGES`].
 
 mod ewf;
+mod ewf2;
+mod ewf2_text;
 mod ewf_table;
 mod qcow2;
 mod split;
+mod tree;
 mod udif;
 mod vdi;
 mod vhd;
 mod vhdx;
 mod vmdk;
 
+use super::volume::FileSystem;
 use crate::evidence::Source;
 use crate::open::{Damage, Trouble};
 use md5::Digest;
@@ -29,12 +33,14 @@ pub struct Opened {
     pub stored: Stored,
     /// The image's other files, by name.
     pub parts: Vec<(Vec<u8>, Source)>,
+    /// What names the files on the disk, where that is the image itself and no file system.
+    pub tree: Option<Box<dyn FileSystem>>,
 }
 
 impl Opened {
     /// A disk without anything to say of it.
     pub fn new(disk: Source) -> Opened {
-        Opened { disk, troubles: Vec::new(), stored: Stored::default(), parts: Vec::new() }
+        Opened { disk, troubles: Vec::new(), stored: Stored::default(), parts: Vec::new(), tree: None }
     }
 }
 
@@ -58,7 +64,7 @@ pub struct Image {
 }
 
 /// Every format that its beginning tells.
-pub const IMAGES: &[Image] = &[ewf::IMAGE, qcow2::IMAGE, vmdk::IMAGE, vhd::IMAGE, vhdx::IMAGE, vdi::IMAGE];
+pub const IMAGES: &[Image] = &[ewf::IMAGE, ewf2::IMAGE, qcow2::IMAGE, vmdk::IMAGE, vhd::IMAGE, vhdx::IMAGE, vdi::IMAGE];
 
 /// Those that only their end or their name tells: tried where nothing is told by the beginning.
 pub const ENDINGS: &[Image] = &[udif::IMAGE, vhd::FIXED, split::IMAGE];
@@ -109,7 +115,7 @@ impl<R: Read> Read for Verified<R> {
             let sha1 = self.sha1.take().map(|sha1| ("SHA-1", hex(&sha1.finalize()), self.stored.sha1.take()));
             for (name, found, stored) in md5.into_iter().chain(sha1) {
                 if let Some(stored) = stored.filter(|stored| *stored != found) {
-                    let detail = format!("the image stores {name} {stored}, its disk has {found}");
+                    let detail = format!("the image stores {name} {stored}, what is read has {found}");
                     return Err(Damage::error(Code::ChecksumMismatch, &detail));
                 }
             }

@@ -16,6 +16,7 @@ mod ntfs_packed;
 mod ntfs_record;
 
 use super::fields::{slice, u16be, u16le, u32be, u32le};
+use super::image::Stored;
 use super::sink::Sink;
 use super::stream::Content;
 use crate::evidence::Source;
@@ -34,6 +35,11 @@ pub trait FileSystem: Send + Sync {
 
     /// The content of an entry, by the key that its listing gave.
     fn content(&self, key: u64) -> Result<Content, Trouble>;
+
+    /// Hashes that are stored of an entry's content.
+    fn stored(&self, _key: u64) -> Stored {
+        Stored::default()
+    }
 }
 
 /// A kind of file system that is read.

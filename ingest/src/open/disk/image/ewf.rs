@@ -1,9 +1,12 @@
-//! E01: Expert Witness format, version 1 (EnCase, FTK Imager, ewfacquire), in one segment or many.
+//! E01: Expert Witness format, version 1 (EnCase, FTK Imager, ewfacquire), in one segment or many; L01, its logical evidence: files on a
+//! disk of their own, with a tree that names them.
 //! Format: J. Metz, "Expert Witness Compression Format specification" (libewf).
 
 use super::super::fields::{self, exact, length, slice, u16le, u32le, u64le};
 use super::super::pieces::{Disk, Layout, Piece};
+use super::super::volume::FileSystem;
 use super::ewf_table::Table;
+use super::tree::{self, Tree};
 use super::{Image, Opened, Stored};
 use crate::evidence::Source;
 use crate::open::{Damage, Trouble};
@@ -13,10 +16,11 @@ use std::io;
 /// This format's line.
 pub const IMAGE: Image = Image { name: "ewf", recognize, open };
 
-const SIGNATURE: &[u8] = b"EVF\x09\x0d\x0a\xff\x00";
-/// Bytes of a segment's header, and of a section's.
+const SIGNATURES: [&[u8]; 2] = [b"EVF\x09\x0d\x0a\xff\x00", b"LVF\x09\x0d\x0a\xff\x00"];
+/// Bytes of a segment's header, of a section's, and of a tree's.
 const HEADER_BYTES: u64 = 13;
 const SECTION_BYTES: u64 = 76;
+const TREE_BYTES: u64 = 48;
 /// Largest chunk that is believed: the usual one has 32 KiB, the largest that EnCase writes 16 MiB.
 const CHUNK_BYTES_MAX: u64 = 32 << 20;
 /// Segments and sections in one of them that are believed.
@@ -24,7 +28,7 @@ const SEGMENTS_MAX: usize = 20_000;
 const SECTIONS_MAX: usize = 1_000_000;
 
 fn recognize(head: &[u8]) -> bool {
-    head.starts_with(SIGNATURE)
+    SIGNATURES.iter().any(|signature| head.starts_with(signature))
 }
 
 /// What the sections of all segments tell.
@@ -37,6 +41,7 @@ struct Told {
     troubles: Vec<Trouble>,
     /// Chunks that the tables hold so far.
     chunks: u64,
+    tree: Option<Tree>,
     done: bool,
 }
 
@@ -71,7 +76,7 @@ fn open(source: &Source) -> Result<Option<Opened>, Trouble> {
         parts.push((name, next.clone()));
         segments.push(next);
     }
-    let Told { chunk_bytes, size, tables, stored, mut troubles, chunks, .. } = told;
+    let Told { chunk_bytes, size, tables, stored, mut troubles, chunks, tree, .. } = told;
     if chunk_bytes == 0 || size == 0 {
         return Err(troubles.into_iter().next().unwrap_or(Trouble::new(Code::ContainerDamaged, "E01 without a volume section")));
     }
@@ -84,26 +89,31 @@ fn open(source: &Source) -> Result<Option<Opened>, Trouble> {
         troubles.push(Trouble::new(Code::Truncated, detail));
     }
     let disk = Disk::source(Ewf { segments, tables, chunk_bytes, size });
-    Ok(Some(Opened { disk, troubles, stored, parts }))
+    let tree = tree.map(|tree| Box::new(tree) as Box<dyn FileSystem>);
+    Ok(Some(Opened { disk, troubles, stored, parts, tree }))
 }
 
-/// Whether the first segment of a later one lies beside it.
+/// Whether the first segment of a later one lies beside it; a first whose number is damaged is not its own.
 fn has_first(source: &Source) -> bool {
     let Some(beside) = source.neighbours() else { return false };
-    segment_name(beside.name(), 1).is_some_and(|name| beside.open(&name).is_ok())
+    segment_name(beside.name(), 1).is_some_and(|name| name != beside.name() && beside.open(&name).is_ok())
 }
 
-/// The name of a segment: `.E01` to `.E99`, then `.EAA` to `.EZZ`, `.FAA` and on to `.ZZZ`; letters keep their case.
+/// The name of a segment: `.E01` to `.E99`, then `.EAA` to `.EZZ`, `.FAA` and on to `.ZZZ` (`.L01` and `.LAA` likewise); letters keep
+/// their case.
 fn segment_name(name: &[u8], number: usize) -> Option<Vec<u8>> {
     let cut = name.len().checked_sub(3).filter(|cut| *cut > 0 && name[cut - 1] == b'.')?;
     let lower = name[cut].is_ascii_lowercase();
+    let logical = name[cut].eq_ignore_ascii_case(&b'l');
     let upper = if number < 100 {
-        format!("{}{number:02}", if name[cut].eq_ignore_ascii_case(&b's') { 'S' } else { 'E' })
+        let first = if name[cut].eq_ignore_ascii_case(&b's') { 'S' } else { 'E' };
+        format!("{}{number:02}", if logical { 'L' } else { first })
     } else {
         let at = number - 100;
         let letter = |at: usize| u8::try_from(at).ok().map(|at| char::from(b'A' + at));
-        let first = at.checked_div(676).filter(|first| *first < 22)?;
-        [letter(4 + first)?, letter(at / 26 % 26)?, letter(at % 26)?].iter().collect()
+        let base = usize::from(if logical { b'L' } else { b'E' } - b'A');
+        let first = at.checked_div(676).filter(|first| base + first < 26)?;
+        [letter(base + first)?, letter(at / 26 % 26)?, letter(at % 26)?].iter().collect()
     };
     let ending = if lower { upper.to_ascii_lowercase() } else { upper };
     Some([&name[..cut], ending.as_bytes()].concat())
@@ -119,7 +129,7 @@ impl Told {
 
     fn sections(&mut self, source: &Source, index: usize) -> io::Result<()> {
         let head = exact(source, 0, HEADER_BYTES as usize)?;
-        if !head.starts_with(SIGNATURE) || usize::from(u16le(&head, 9)) != (index + 1) & 0xffff {
+        if !recognize(&head) || usize::from(u16le(&head, 9)) != (index + 1) & 0xffff {
             return Err(fields::damaged("its header is that of another segment"));
         }
         let (mut at, mut data_end) = (HEADER_BYTES, 0);
@@ -139,6 +149,7 @@ impl Told {
                 b"table" => self.table(source, index, (body, bytes), if data_end == 0 { at } else { data_end })?,
                 b"hash" | b"digest" => self.hashes(&exact(source, body, length(bytes.min(80)))?, name == b"digest"),
                 b"error2" => self.errors(&exact(source, body, length(bytes.min(1 << 20)))?),
+                b"ltree" => self.tree(source, body, bytes)?,
                 b"done" => {
                     self.done = true;
                     return Ok(());
@@ -167,6 +178,17 @@ impl Told {
             }
             _ => Err(fields::damaged(&format!("volume of {sectors} sectors of {sector} bytes, {sectors_per_chunk} a chunk"))),
         }
+    }
+
+    fn tree(&mut self, source: &Source, body: u64, bytes: u64) -> io::Result<()> {
+        let header = exact(source, body, TREE_BYTES as usize)?;
+        let room = bytes.saturating_sub(TREE_BYTES);
+        let told = Some(u64::from(u32le(&header, 16))).filter(|told| (1..=room).contains(told)).unwrap_or(room);
+        self.tree = Some(tree::open(source, body + TREE_BYTES, told)?);
+        if let Err(error) = tree::check(source, body + TREE_BYTES, told, slice(&header, 0, 16)) {
+            self.troubles.push(Trouble::of(&error));
+        }
+        Ok(())
     }
 
     fn table(&mut self, source: &Source, segment: usize, body: (u64, u64), data_end: u64) -> io::Result<()> {
@@ -283,6 +305,10 @@ mod tests {
         assert_eq!(segment_name(b"x.E01", 100 + 676).unwrap(), b"x.FAA");
         assert_eq!(segment_name(b"x.E01", 100 + 676 * 22), None);
         assert_eq!(segment_name(b"E01", 2), None);
+        assert_eq!(
+            (segment_name(b"a.L01", 2).unwrap(), segment_name(b"a.l01", 100).unwrap()),
+            (b"a.L02".to_vec(), b"a.laa".to_vec())
+        );
     }
 
     #[test]

@@ -1,0 +1,270 @@
+//! Rows that are not live, read by the queries of a definition.
+//!
+//! Each stands alone in a TEMP table that takes its table's unqualified name ([`shadow`]): the same SQL reads it, joined with
+//! the live rows of the other tables. Alone, because versions of one row have the same key.
+
+use super::columns::{Cells, Columns};
+use super::ledger::{Rejects, count_skipped};
+use super::schema::quoted;
+use super::{Artifact, Query, query, shadow};
+use crate::emit::Emit;
+use crate::recover::shape::Table;
+use crate::recover::{Recovered, Row, Source};
+use crate::scratch;
+use model::provenance::Carved;
+use model::{Code, Locator, Record, State};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Statement};
+use std::collections::{BTreeMap, HashSet};
+
+/// Stands for a rowid that was overwritten: SQLite would give the next free number, which another row may have.
+const LOST: i64 = i64::MIN;
+
+/// Reads the recovered rows of one table, by its place among [`Recovered::tables`], with every query given. True if each query
+/// came to its end with each row.
+///
+/// # Errors
+/// What SQLite says of the TEMP table.
+pub fn read(
+    connection: &Connection,
+    artifact: &Artifact,
+    queries: &[&Query],
+    recovered: &Recovered,
+    place: usize,
+    emit: &mut Emit<'_>,
+) -> rusqlite::Result<bool> {
+    let Some(table) = recovered.tables.get(place) else { return Ok(true) };
+    shadow::empty(connection, &table.name)?;
+    let mut readings = Vec::new();
+    let mut complete = true;
+    for query in queries {
+        match Reading::prepare(connection, artifact, query) {
+            Ok(reading) => readings.push(reading),
+            Err(reason) => {
+                complete = false;
+                let detail = format!("table {}: query for {} failed: {reason}", query.row_table, query.record);
+                emit.problem(Code::QueryFailed, detail);
+            }
+        }
+    }
+    let mut swap = Swap::prepare(connection, table)?;
+    let mut places = HashSet::new();
+    for row in recovered.of(place).iter().filter(|row| places.insert(row.place())) {
+        swap.put(row)?;
+        for reading in &mut readings {
+            complete &= reading.take(row, recovered, emit);
+        }
+    }
+    readings.into_iter().for_each(|reading| reading.close(emit));
+    drop(swap);
+    shadow::drop_shadow(connection, &table.name)?;
+    Ok(complete)
+}
+
+/// Puts one row after another into the TEMP table.
+struct Swap<'c> {
+    clear: Statement<'c>,
+    insert: Statement<'c>,
+    columns: usize,
+}
+
+impl<'c> Swap<'c> {
+    fn prepare(connection: &'c Connection, table: &Table) -> rusqlite::Result<Swap<'c>> {
+        let name = quoted(&table.name);
+        let taken = |name: &&str| table.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name));
+        let row_id = ["rowid", "_rowid_", "oid"].into_iter().find(|name| !taken(name));
+        let columns = row_id.map(str::to_owned).into_iter().chain(table.columns.iter().map(|column| quoted(&column.name)));
+        let columns: Vec<_> = columns.collect();
+        let first = usize::from(row_id.is_none()) + 1;
+        let marks: Vec<_> = (first..first + columns.len()).map(|number| format!("?{number}")).collect();
+        Ok(Swap {
+            clear: connection.prepare(&format!("DELETE FROM temp.{name}"))?,
+            insert: connection.prepare(&format!(
+                "INSERT INTO temp.{name} ({}) VALUES ({})",
+                columns.join(", "),
+                marks.join(", ")
+            ))?,
+            columns: table.columns.len(),
+        })
+    }
+
+    fn put(&mut self, row: &Row) -> rusqlite::Result<()> {
+        self.clear.execute([])?;
+        let row_id = row.row_id.unwrap_or(LOST);
+        self.insert.raw_bind_parameter(1, row_id)?;
+        for column in 0..self.columns {
+            // What is lost is NULL here; the row's confidence says that it is lost.
+            let value = row.values.get(column).and_then(Option::as_ref);
+            self.insert.raw_bind_parameter(column + 2, value)?;
+        }
+        self.insert.raw_execute().map(drop)
+    }
+}
+
+/// Rows of one state, and what became of them.
+#[derive(Default)]
+struct Tally {
+    rows: u64,
+    records: u64,
+    rejects: Rejects,
+}
+
+/// One query over one row after another.
+struct Reading<'c> {
+    artifact: &'c Artifact,
+    query: &'c Query,
+    statement: Statement<'c>,
+    skipped: Statement<'c>,
+    columns: Columns,
+    tallies: BTreeMap<&'static str, Tally>,
+}
+
+impl<'c> Reading<'c> {
+    fn prepare(connection: &'c Connection, artifact: &'c Artifact, query: &'c Query) -> Result<Reading<'c>, String> {
+        let prepare = |sql: &str| connection.prepare(sql).map_err(|error| scratch::reason(&error));
+        let statement = prepare(&query::compose(query))?;
+        let columns = Columns::of(query, &statement)?;
+        let skipped = prepare(&count_skipped(query))?;
+        Ok(Reading { artifact, query, statement, skipped, columns, tallies: BTreeMap::new() })
+    }
+
+    /// Reads the one row that the TEMP table holds now.
+    fn take(&mut self, row: &Row, recovered: &Recovered, emit: &mut Emit<'_>) -> bool {
+        self.tallies.entry(row.state.name()).or_default().rows += 1;
+        let told = match self.record(row, recovered, emit) {
+            Ok(Some(record)) => tell(record, emit).then_some(()).ok_or(("its key was told of before".to_owned(), true)),
+            Ok(None) => Err((self.skip(), true)),
+            Err(refused) => Err(refused),
+        };
+        let tally = self.tallies.entry(row.state.name()).or_default();
+        match &told {
+            Ok(()) => tally.records += 1,
+            Err((reason, _)) => tally.rejects.add(reason, 1),
+        }
+        told.map_or_else(|(_, complete)| complete, |()| true)
+    }
+
+    /// The record of the row; `None` where a skip leaves it out; the reason where it gives none, and whether that is the row's fault.
+    fn record(&mut self, row: &Row, recovered: &Recovered, emit: &mut Emit<'_>) -> Result<Option<Record>, (String, bool)> {
+        let (query, mut wrong) = (self.query, Vec::new());
+        let failed = |error: rusqlite::Error| (format!("query failed: {}", scratch::reason(&error)), false);
+        let place = locator(row, &query.row_table);
+        let mut provenance = emit.provenance(place.clone());
+        provenance.state = row.state;
+        let mut rows = self.statement.query([]).map_err(failed)?;
+        let Some(found) = rows.next().map_err(failed)? else { return Ok(None) };
+        let parent_table = query.contact_table.as_ref().or(query.message_table.as_ref()).map_or("", String::as_str);
+        let parent_table = match self.columns.message_table.map(|ordinal| found.get_ref(ordinal)) {
+            Some(Ok(ValueRef::Text(name))) => std::str::from_utf8(name).unwrap_or(parent_table),
+            _ => parent_table,
+        };
+        let mut cells = Cells { row: found, parent_table, wrong: &mut wrong };
+        let record = self.columns.build(&mut cells, provenance, &self.artifact.text.app);
+        // What a cell lacks the confidence of the row tells: of remains, no problem is made for each.
+        let mut record = record.map_err(|reason| (reason.to_owned(), true))?;
+        let parent = match &mut record {
+            Record::Attachment(attachment) => Some(&mut attachment.message),
+            Record::ContactPoint(point) => Some(&mut point.contact),
+            _ => None,
+        };
+        if let Some(parent) = parent {
+            *parent = resolve(parent, row, &place, recovered);
+        }
+        Ok(Some(record))
+    }
+
+    /// Why the query leaves the row out.
+    fn skip(&mut self) -> String {
+        let width = self.query.skip.len();
+        let counts = self.skipped.query_row([], |row| {
+            (0..width).map(|ordinal| row.get::<_, Option<i64>>(ordinal)).collect::<rusqlite::Result<Vec<_>>>()
+        });
+        let counts = match counts {
+            Ok(counts) => counts,
+            Err(error) => return format!("not given by the query: {}", scratch::reason(&error)),
+        };
+        let at = counts.iter().position(|count| count.is_some_and(|count| count > 0));
+        at.and_then(|at| self.query.skip.get(at)).map_or_else(|| "not given by the query".to_owned(), |skip| skip.reason.clone())
+    }
+
+    fn close(self, emit: &mut Emit<'_>) {
+        for (state, tally) in self.tallies {
+            let source = format!("{}→{} ({state})", self.query.row_table, self.query.record);
+            let table = Some(self.query.row_table.as_str());
+            emit.ledger(&source, &self.query.record, table, tally.rows, tally.records, tally.rejects.reason());
+        }
+    }
+}
+
+/// Puts a record; as a further version where its key was told of before.
+fn tell(record: Record, emit: &mut Emit<'_>) -> bool {
+    if !matches!(record, Record::Thread(_) | Record::Account(_)) {
+        return emit.record(record);
+    }
+    let mut further = record.clone();
+    emit.record(record) || {
+        if let Record::Thread(model::record::Thread { provenance, .. })
+        | Record::Account(model::record::Account { provenance, .. }) = &mut further
+            && let Locator::Carved(carved) = &mut provenance.locator
+        {
+            carved.version = true;
+        }
+        emit.record(further)
+    }
+}
+
+/// Where a row stands, under the name that the definition has for its table.
+fn locator(row: &Row, table: &str) -> Locator {
+    let companion = match row.source {
+        Source::Database => None,
+        source => Some(source.name().to_owned()),
+    };
+    Locator::Carved(Box::new(Carved {
+        table: table.to_owned(),
+        row_id: row.row_id,
+        companion,
+        page: row.page,
+        offset: row.offset,
+        length: row.length,
+        confidence: row.doubts.to_string(),
+        version: false,
+    }))
+}
+
+/// The row that a row belongs to: itself, one that is deleted as well, or a live one.
+fn resolve(parent: &Locator, row: &Row, place: &Locator, recovered: &Recovered) -> Locator {
+    let Locator::Row { table, row_id } = parent else { return parent.clone() };
+    if place.table() == Some(table) && row.row_id == Some(*row_id) {
+        return place.clone();
+    }
+    recovered.deleted(table, *row_id).map_or_else(|| parent.clone(), |row| locator(row, table))
+}
+
+/// Every live row as if it had been recovered, for tests that hold that both ways read alike.
+///
+/// # Errors
+/// What SQLite says.
+pub fn live_as_recovered(connection: &Connection) -> rusqlite::Result<Recovered> {
+    let mut recovered = Recovered::among(Table::all(connection)?);
+    let mut rows = Vec::new();
+    for (table, shape) in recovered.tables.iter().enumerate().skip(1) {
+        let mut offset = 0;
+        crate::recover::sift::scan(connection, shape, &mut |row_id, values| {
+            let values = values.iter().map(|value| Some((*value).into())).collect();
+            offset += 1;
+            rows.push(Row {
+                table,
+                row_id: Some(row_id),
+                values,
+                source: Source::Database,
+                page: 1,
+                offset,
+                length: 1,
+                state: State::Recovered,
+                doubts: crate::recover::Doubts::default(),
+            });
+        })?;
+    }
+    recovered.take(rows);
+    Ok(recovered)
+}

@@ -1,0 +1,295 @@
+//! Row recovery against the SQLite Forensic Corpus (Nemetz, Schmitt and Freiling, DFRWS EU 2018; Schmitt, IMF 2018; CC0) and its
+//! answer keys: what is found of what was deleted, that nothing live is called deleted, that no altered file stops it.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on stops")]
+
+use model::State;
+use normalize::recover::{Doubts, Recovered, Row, Value};
+use normalize::scratch::Evidence;
+use rusqlite::{Connection, OpenFlags};
+use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A table of an answer key.
+struct Key {
+    /// Contents of each row as the key writes them, and whether the row was deleted.
+    rows: Vec<(Vec<String>, bool)>,
+}
+
+/// What one database, or one category, gave.
+#[derive(Clone, Copy, Default)]
+struct Score {
+    databases: u32,
+    deleted: u32,
+    whole: u32,
+    partial: u32,
+    wrong: u32,
+    live: u32,
+    hidden: u32,
+    unmarked: u32,
+}
+
+impl Score {
+    fn add(&mut self, other: Score) {
+        self.databases += other.databases;
+        self.deleted += other.deleted;
+        self.whole += other.whole;
+        self.partial += other.partial;
+        self.wrong += other.wrong;
+        self.live += other.live;
+        self.hidden += other.hidden;
+        self.unmarked += other.unmarked;
+    }
+
+    fn line(&self, name: &str) -> String {
+        let rate =
+            |part: u32, all: u32| if all == 0 { "–".to_owned() } else { format!("{:.3}", f64::from(part) / f64::from(all)) };
+        format!(
+            "| {name} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+            self.databases,
+            self.deleted,
+            self.whole,
+            self.partial,
+            self.wrong,
+            self.live,
+            self.hidden,
+            self.unmarked,
+            rate(self.whole, self.deleted),
+            rate(self.whole + self.partial, self.whole + self.partial + self.wrong)
+        )
+    }
+}
+
+/// The best published recall and precision of a category, by whichever tool (docs/error-rates.md names them).
+const PUBLISHED: [(&str, f64, f64); 2] = [("0C", 0.833, 0.959), ("0E", 0.25, 1.0)];
+
+fn corpus() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus/sqlite-recovery/forensic-corpus");
+    folder.is_dir().then_some(folder)
+}
+
+/// The databases of the corpus with their answer keys, in order.
+fn databases(corpus: &Path) -> Vec<(String, PathBuf, PathBuf)> {
+    let mut all = Vec::new();
+    for folder in fs::read_dir(corpus).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
+        for path in fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.extension().is_some_and(|extension| extension == "db") {
+                let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+                let key = folder.join(format!("{}.xml", name.trim_end_matches("_antifor")));
+                all.push((name, path, key));
+            }
+        }
+    }
+    all.sort();
+    assert!(all.len() > 80, "{} databases", all.len());
+    all
+}
+
+/// What stands between two tags, each time.
+fn between<'t>(text: &'t str, open: &str, close: &str) -> Vec<&'t str> {
+    text.split(open).skip(1).map(|rest| rest.split(close).next().unwrap_or_default()).collect()
+}
+
+fn unescape(text: &str) -> String {
+    text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&apos;", "'").replace("&amp;", "&")
+}
+
+fn keys(path: &Path) -> Vec<Key> {
+    let text = fs::read_to_string(path).unwrap();
+    let elements = between(&text, "<element>", "</element>").into_iter().filter(|element| element.contains("<type>table</type>"));
+    elements
+        .map(|element| {
+            // The rows of a dropped table are deleted with it, though not each is marked.
+            let dropped = element.contains("<deleted>True</deleted>");
+            let rows = between(element, "<row", "</row>").into_iter().filter(|row| !row.starts_with('s'));
+            let rows = rows.map(|row| {
+                let contents = between(row, "<column>", "</column>").into_iter();
+                let contents = contents
+                    .map(|column| unescape(between(column, "<content>", "</content>").first().copied().unwrap_or_default()));
+                (contents.collect(), dropped || row.starts_with(" deleted=\"1\""))
+            });
+            Key { rows: rows.collect() }
+        })
+        .collect()
+}
+
+/// Whether a value is what the key writes: integers as digits, floats to five places, texts as they are, NULL as nothing.
+fn agrees(value: &Value, wanted: &str) -> bool {
+    match value {
+        Value::Null => wanted.is_empty() || wanted == "NULL",
+        Value::Integer(number) => wanted == number.to_string(),
+        Value::Real(bits) => {
+            wanted.parse::<f64>().is_ok_and(|wanted| (f64::from_bits(*bits) - wanted).abs() < 1e-4 * wanted.abs().max(1.0))
+        }
+        Value::Text(bytes) => wanted.as_bytes() == bytes,
+        Value::Blob(_) => false,
+    }
+}
+
+/// Whether a row is that of the key: with every value, or in what is left of it.
+fn matches(row: &Row, wanted: &[String]) -> Option<bool> {
+    let last = row.values.iter().rposition(Option::is_some)?;
+    let mut whole = row.values.len() == wanted.len();
+    for (index, value) in row.values.iter().enumerate() {
+        let wanted = wanted.get(index)?;
+        match value {
+            None => whole = false,
+            Some(value) if agrees(value, wanted) => {}
+            Some(Value::Text(start)) if row.doubts.has(Doubts::CUT) && index == last && wanted.as_bytes().starts_with(start) => {
+                whole = false;
+            }
+            Some(_) => return None,
+        }
+    }
+    Some(whole)
+}
+
+fn recover(path: &Path) -> Recovered {
+    let folder = tempfile::tempdir().unwrap();
+    fs::copy(path, folder.path().join("main")).unwrap();
+    let limits = config::Settings::default().normalize;
+    match Evidence::open(folder.path(), &limits, None, true) {
+        Ok(evidence) => Recovered::read(&evidence.connection, folder.path()).unwrap_or_else(|error| refused(path, &error)),
+        Err(error) => refused(path, &error),
+    }
+}
+
+/// Nothing is recovered from what SQLite does not open.
+fn refused(path: &Path, error: &rusqlite::Error) -> Recovered {
+    println!("{}: {error}", path.file_name().unwrap().to_string_lossy());
+    Recovered::default()
+}
+
+/// A row's values as words, to compare rows by.
+fn told(values: &[Option<Value>]) -> String {
+    format!("{values:?}")
+}
+
+/// Every row that SQLite gives of the tables, read from the file as it is.
+fn lives(path: &Path, recovered: &Recovered) -> HashSet<String> {
+    let uri = format!("file:{}?mode=ro&immutable=1", path.display());
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let mut lives = HashSet::new();
+    let Ok(connection) = Connection::open_with_flags(uri, flags) else { return lives };
+    for table in recovered.tables.iter().filter(|table| !table.dropped) {
+        let columns: Vec<_> = table.columns.iter().map(|column| format!("\"{}\"", column.name.replace('"', "\"\""))).collect();
+        let sql = format!("SELECT {} FROM \"{}\"", columns.join(", "), table.name.replace('"', "\"\""));
+        let Ok(mut statement) = connection.prepare(&sql) else { continue };
+        let mut rows = statement.query([]).unwrap();
+        // A damaged table ends where SQLite ends.
+        while let Ok(Some(row)) = rows.next() {
+            let values: Vec<_> = (0..columns.len()).map(|column| Some(row.get_ref(column).unwrap().into())).collect();
+            lives.insert(told(&values));
+        }
+    }
+    lives
+}
+
+fn score(path: &Path, key: &Path, show: bool) -> Score {
+    let recovered = recover(path);
+    let keys = keys(key);
+    let mut score = Score { databases: 1, ..Score::default() };
+    score.deleted = keys.iter().flat_map(|key| &key.rows).filter(|(_, deleted)| *deleted).count() as u32;
+    let lives = lives(path, &recovered);
+    let mut open: Vec<&Vec<String>> =
+        keys.iter().flat_map(|key| &key.rows).filter(|(_, deleted)| *deleted).map(|(row, _)| row).collect();
+    let alive: Vec<&Vec<String>> =
+        keys.iter().flat_map(|key| &key.rows).filter(|(_, deleted)| !*deleted).map(|(row, _)| row).collect();
+    let mut rows: Vec<&Row> = recovered.rows.iter().filter(|row| recovered.tables[row.table].name != "sqlite_schema").collect();
+    rows.sort_by_key(|row| std::cmp::Reverse(row.doubts.level()));
+    for row in rows {
+        assert_ne!(row.state, State::Live);
+        let found = open.iter().position(|wanted| matches(row, wanted) == Some(true));
+        let found = found.or_else(|| open.iter().position(|wanted| matches(row, wanted).is_some()));
+        let verdict = match found {
+            Some(place) => {
+                let whole = matches(row, open[place]) == Some(true);
+                open.remove(place);
+                if whole {
+                    score.whole += 1
+                } else {
+                    score.partial += 1
+                }
+                if whole { "whole" } else { "partial" }
+            }
+            None if lives.contains(&told(&row.values)) => {
+                if row.doubts.may_live() {
+                    score.hidden += 1
+                } else {
+                    score.live += 1
+                }
+                "LIVE"
+            }
+            // Some keys list rows that SQLite no longer gives, and do not mark them as deleted.
+            None if alive.iter().any(|wanted| matches(row, wanted) == Some(true)) => {
+                score.unmarked += 1;
+                "unmarked"
+            }
+            None => {
+                score.wrong += 1;
+                "wrong"
+            }
+        };
+        if show {
+            let values: Vec<_> = row
+                .values
+                .iter()
+                .map(|value| match value {
+                    None => "?".to_owned(),
+                    Some(Value::Text(bytes)) => String::from_utf8_lossy(bytes).chars().take(30).collect(),
+                    Some(Value::Real(bits)) => f64::from_bits(*bits).to_string(),
+                    Some(value) => format!("{value:?}"),
+                })
+                .collect();
+            println!(
+                "  {verdict} {} page {} at {}+{} [{}] {:?}: {}",
+                recovered.tables[row.table].name,
+                row.page,
+                row.offset,
+                row.length,
+                row.doubts,
+                row.row_id,
+                values.join(" | ")
+            );
+        }
+    }
+    if show {
+        open.iter().for_each(|row| println!("  missing {}", row.join(" | ").chars().take(150).collect::<String>()));
+        recovered.problems.iter().for_each(|problem| println!("  {problem:?}"));
+    }
+    score
+}
+
+#[test]
+fn deleted_rows_of_the_forensic_corpus() {
+    let Some(corpus) = corpus() else { return };
+    let only = std::env::var("HAUL_CORPUS_ONLY").ok();
+    let mut categories: BTreeMap<String, Score> = BTreeMap::new();
+    for (name, path, key) in databases(&corpus) {
+        if only.as_ref().is_some_and(|only| !name.starts_with(only.as_str())) {
+            continue;
+        }
+        let score = score(&path, &key, only.is_some());
+        if only.is_some() {
+            println!("{}", score.line(&name));
+        }
+        assert_eq!(score.live, 0, "{name}: live rows called deleted");
+        categories.entry(name[..2].to_owned()).or_default().add(score);
+    }
+    let mut table = String::new();
+    for (name, score) in &categories {
+        writeln!(table, "{}", score.line(name)).unwrap();
+    }
+    println!(
+        "| category | databases | deleted | whole | partial | wrong | live | hidden | unmarked | recall | precision |\n{}{table}",
+        "|---".repeat(11) + "|\n"
+    );
+    for (name, recall, precision) in PUBLISHED {
+        let Some(score) = categories.get(name) else { continue };
+        let all = f64::from(score.whole + score.partial + score.wrong);
+        assert!(f64::from(score.whole) / f64::from(score.deleted) > recall, "{name}: recall");
+        assert!(f64::from(score.whole + score.partial) / all >= precision, "{name}: precision");
+    }
+}
