@@ -12,6 +12,7 @@ pub mod key;
 pub mod matching;
 pub mod merge;
 mod ordered;
+pub mod report;
 pub mod seal;
 pub mod search;
 pub mod sink;

@@ -33,6 +33,8 @@ pub enum Command {
     Search(Search),
     /// Write a bundle in a form that other tools load
     Export(Export),
+    /// Write a page that shows what bundles hold: chats, wallets, people, problems; no script, no network
+    Report(Report),
     /// Make the unit's signing key
     Keygen(Keygen),
     /// Create the topics of a fleet
@@ -220,6 +222,20 @@ pub struct Export {
     /// Write names, numbers and texts of persons into a stop-payment packet
     #[arg(long)]
     pub include_persons: bool,
+}
+
+/// `haul report`.
+#[derive(Args, Debug)]
+pub struct Report {
+    /// The bundles, merged or not
+    #[arg(required = true)]
+    pub bundles: Vec<PathBuf>,
+    /// Page to write; a long report has its pages in a folder beside it (report.html, report_files)
+    #[arg(short, long)]
+    pub out: PathBuf,
+    /// Write the values of seed phrases and private keys; they are masked otherwise
+    #[arg(long)]
+    pub show_secrets: bool,
 }
 
 /// `haul keygen`.

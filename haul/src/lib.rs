@@ -15,6 +15,7 @@ pub mod matching;
 pub mod merge;
 pub mod progress;
 pub mod raid;
+pub mod report;
 pub mod run;
 pub mod search;
 pub mod several;
@@ -43,6 +44,7 @@ pub fn dispatch(command: Command) -> Result<u8> {
         Command::Explain(arguments) => explain::explain(&arguments),
         Command::Search(arguments) => search::search(&arguments.settle()),
         Command::Export(arguments) => exchange::export(&arguments),
+        Command::Report(arguments) => report::report(&arguments),
         Command::Keygen(arguments) => keys::keygen(&arguments),
         Command::Topics(arguments) => topics(&arguments),
         Command::Artifacts(arguments) => artifacts(&arguments),
