@@ -6,6 +6,7 @@
 //! memory and workers allow ([`several`]).
 
 pub mod cli;
+pub mod custody;
 pub mod exchange;
 pub mod explain;
 pub mod inventory;
@@ -46,6 +47,8 @@ pub fn dispatch(command: Command) -> Result<u8> {
         Command::Export(arguments) => exchange::export(&arguments),
         Command::Report(arguments) => report::report(&arguments),
         Command::Keygen(arguments) => keys::keygen(&arguments),
+        Command::Keys(arguments) => keys::keys(&arguments),
+        Command::Custody(arguments) => custody::command(&arguments),
         Command::Topics(arguments) => topics(&arguments),
         Command::Artifacts(arguments) => artifacts(&arguments),
     }
