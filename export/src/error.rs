@@ -72,6 +72,9 @@ pub enum Error {
         /// How they differ.
         words: String,
     },
+    /// A chain of signed entries does not hold, or cannot be gone on with.
+    #[error("{0}")]
+    Chain(String),
     /// A thread of the seal or the verification has gone without a result.
     #[error("a worker thread ended without a result")]
     Thread,

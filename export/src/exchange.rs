@@ -13,8 +13,8 @@ mod sighted;
 mod stix;
 mod stop_payment;
 
-pub use output::Output;
-pub use read::{Bundle, ExhibitFacts};
+pub use output::{Output, Sheet};
+pub use read::{Bundle, ExhibitFacts, hex};
 
 use crate::Error;
 use crate::bundle::schema::tables;

@@ -79,7 +79,12 @@ impl UnitKey {
 
     /// Signs a checkpoint: an armored SSHSIG. Ed25519 is deterministic, so the same checkpoint has the same signature.
     pub fn sign(&self, checkpoint: &str) -> Result<String, Error> {
-        Ok(self.private.sign(NAMESPACE, HashAlg::Sha512, checkpoint.as_bytes())?.to_pem(LineEnding::LF)?)
+        self.sign_as(NAMESPACE, checkpoint.as_bytes())
+    }
+
+    /// Signs a message for another use (an SSHSIG namespace), the same way.
+    pub fn sign_as(&self, namespace: &str, message: &[u8]) -> Result<String, Error> {
+        Ok(self.private.sign(namespace, HashAlg::Sha512, message)?.to_pem(LineEnding::LF)?)
     }
 
     /// The seed of a bundle's salts: HKDF-SHA256 (RFC 5869) of the private key, bound to case and exhibit.

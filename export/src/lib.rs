@@ -6,12 +6,16 @@
 //! sightings of one observable in one item (about 150 bytes each); the sink is the only writer of its store.
 
 pub mod bundle;
+pub mod chain;
+pub mod custody;
 pub mod error;
 pub mod exchange;
 pub mod key;
+pub mod keyring;
 pub mod matching;
 pub mod merge;
 mod ordered;
+pub mod report;
 pub mod seal;
 pub mod search;
 pub mod sink;

@@ -4,6 +4,7 @@
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
 use config::Settings;
+use export::chain::Hand;
 use export::{Context, Sealed, UnitKey};
 use model::Id;
 use model::text::escape;
@@ -32,6 +33,9 @@ struct Arguments {
     /// Do not sign bundles; they say so
     #[arg(long)]
     unsigned: bool,
+    /// Who runs the fleet, for custody entries [default: who is logged in]
+    #[arg(long, env = "HAUL_ACTOR")]
+    actor: Option<String>,
     /// End when so many exhibits are sealed; without, the worker runs until it is stopped
     #[arg(long, value_name = "N")]
     exit_when_sealed: Option<usize>,
@@ -60,16 +64,18 @@ fn run(arguments: &Arguments) -> Result<()> {
         stop: stop_on_signal(None)?,
         wanted: arguments.exit_when_sealed,
         sealed: Mutex::default(),
+        key: key.clone(),
+        actor: arguments.actor.clone(),
         sunk: AtomicU64::new(0),
     };
     let mut batches = kafka::batches(&settings.kafka)?;
-    let context = Context { settings, work: out.join(".haul"), out, key };
+    let context = Context { settings, work: out.join(".haul"), out, key: key.map(|(key, _)| key) };
     export::run(&context, &mut batches, &watch)?;
     Ok(())
 }
 
 /// The unit's key. A worker makes none: several that each made one would sign for different units.
-fn unit_key(path: Option<&Path>) -> Result<UnitKey> {
+fn unit_key(path: Option<&Path>) -> Result<(UnitKey, PathBuf)> {
     let path = match path {
         Some(path) => path.to_owned(),
         None => {
@@ -81,7 +87,8 @@ fn unit_key(path: Option<&Path>) -> Result<UnitKey> {
     if !path.exists() {
         bail!("there is no key {}: `haul keygen` makes one, or say --unsigned", path.display());
     }
-    UnitKey::read(&path).with_context(|| format!("cannot use the key {}", path.display()))
+    let key = UnitKey::read(&path).with_context(|| format!("cannot use the key {}", path.display()))?;
+    Ok((key, path))
 }
 
 /// Whether starting the worker again can help: the world was bad, not the words.
@@ -99,6 +106,9 @@ struct Watch {
     stop: Arc<AtomicBool>,
     wanted: Option<usize>,
     sealed: Mutex<HashSet<Id>>,
+    /// The unit's key and where it lies.
+    key: Option<(UnitKey, PathBuf)>,
+    actor: Option<String>,
     sunk: AtomicU64,
 }
 
@@ -123,6 +133,13 @@ impl export::Watch for Watch {
 
     fn sealed(&self, sealed: &Sealed) {
         tracing::info!(exhibit = %sealed.exhibit, content_root = %sealed.content_root, "sealed");
+        if let Some((key, path)) = &self.key {
+            let hand = Hand::at(key.clone(), path, self.actor.clone(), "sealed by a fleet".to_owned());
+            // The bundle is sealed whether or not that can be written beside it; starting the worker again tries again.
+            if let Err(error) = export::custody::sealed(&hand, &sealed.path) {
+                tracing::error!(exhibit = %sealed.exhibit, "custody: {error}");
+            }
+        }
         self.sealed.lock().unwrap_or_else(PoisonError::into_inner).insert(sealed.exhibit);
     }
 

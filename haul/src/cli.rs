@@ -10,6 +10,20 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// Who does it and why.
+    #[command(flatten)]
+    pub by: By,
+}
+
+/// What every custody entry names.
+#[derive(Args, Debug, Clone, Default)]
+pub struct By {
+    /// Who is at the keyboard, for the custody entry [default: who is logged in]
+    #[arg(long, global = true, env = "HAUL_ACTOR", help_heading = "Custody")]
+    pub actor: Option<String>,
+    /// Why it is done, for the custody entry
+    #[arg(long, global = true, help_heading = "Custody")]
+    pub reason: Option<String>,
 }
 
 /// The commands.
@@ -33,8 +47,14 @@ pub enum Command {
     Search(Search),
     /// Write a bundle in a form that other tools load
     Export(Export),
+    /// Write a page that shows what bundles hold: chats, wallets, people, problems; no script, no network
+    Report(Report),
     /// Make the unit's signing key
     Keygen(Keygen),
+    /// The keys of other units: who is trusted, since when, for what
+    Keys(Keys),
+    /// Who did what with a bundle: show, check, hand over
+    Custody(CustodyArguments),
     /// Create the topics of a fleet
     Topics(Topics),
     /// List every definition and parser
@@ -222,11 +242,106 @@ pub struct Export {
     pub include_persons: bool,
 }
 
+/// `haul report`.
+#[derive(Args, Debug)]
+pub struct Report {
+    /// The bundles, merged or not
+    #[arg(required = true)]
+    pub bundles: Vec<PathBuf>,
+    /// Page to write; a long report has its pages in a folder beside it (report.html, report_files)
+    #[arg(short, long)]
+    pub out: PathBuf,
+    /// Write the values of seed phrases and private keys; they are masked otherwise
+    #[arg(long)]
+    pub show_secrets: bool,
+}
+
 /// `haul keygen`.
 #[derive(Args, Debug)]
 pub struct Keygen {
     /// File to write [default: HAUL_KEY, else haul/unit_ed25519 in the configuration folder]
     pub path: Option<PathBuf>,
+}
+
+/// `haul keys`.
+#[derive(Args, Debug)]
+pub struct Keys {
+    /// What to do with the keyring
+    #[command(subcommand)]
+    pub command: KeysCommand,
+}
+
+/// What can be done with the keyring.
+#[derive(Subcommand, Debug)]
+pub enum KeysCommand {
+    /// List every key with its validity, use and revocation
+    List,
+    /// Add a unit's public key; compare its fingerprint by another way first
+    Add {
+        /// What you call the unit
+        unit: String,
+        /// Its public key: a file, or the line itself
+        key: String,
+        /// What it is for
+        #[arg(long = "use", value_delimiter = ',', default_value = "seal", value_parser = clap::builder::PossibleValuesParser::new(export::keyring::USES))]
+        uses: Vec<String>,
+        /// First day on which it counts (2026-01-31)
+        #[arg(long)]
+        valid_from: Option<jiff::civil::Date>,
+        /// Last day
+        #[arg(long)]
+        valid_until: Option<jiff::civil::Date>,
+    },
+    /// Revoke a key, for good
+    Revoke {
+        /// Its fingerprint, or the unit's name
+        which: String,
+    },
+    /// Print a fingerprint as digits and as words to read out [default: of your own key]
+    Fingerprint {
+        /// A public key: a file, or the line itself
+        key: Option<String>,
+    },
+}
+
+/// `haul custody`.
+#[derive(Args, Debug)]
+pub struct CustodyArguments {
+    /// What to do with the custody
+    #[command(subcommand)]
+    pub command: CustodyCommand,
+}
+
+/// What can be done with the custody of a bundle.
+#[derive(Subcommand, Debug)]
+pub enum CustodyCommand {
+    /// Print every entry
+    Show {
+        /// The bundle
+        bundle: PathBuf,
+    },
+    /// Check that no entry was changed, dropped or moved
+    Verify {
+        /// The bundles
+        #[arg(required = true)]
+        bundles: Vec<PathBuf>,
+    },
+    /// Write that the bundle was handed over
+    HandOver {
+        /// The bundle
+        bundle: PathBuf,
+        /// To whom
+        #[arg(long)]
+        to: String,
+    },
+    /// Write that the bundle was received
+    Receive {
+        /// The bundle
+        bundle: PathBuf,
+        /// From whom
+        #[arg(long)]
+        from: String,
+    },
 }
 
 /// `haul topics`.

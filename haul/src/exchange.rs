@@ -20,5 +20,9 @@ pub fn export(arguments: &cli::Export) -> Result<u8> {
     for path in export::exchange::export(&arguments.bundle, format, &order, &arguments.out)? {
         eprintln!("wrote {}", escape(&path.display().to_string()));
     }
+    let told = |words: &Option<String>| words.clone().unwrap_or_default();
+    let (purpose, recipient) = (told(&order.purpose), told(&order.recipient));
+    let details = [("form", arguments.format.clone()), ("purpose", purpose), ("recipient", recipient)];
+    crate::custody::note(&arguments.bundle, "export", &details);
     Ok(0)
 }

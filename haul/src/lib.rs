@@ -6,6 +6,7 @@
 //! memory and workers allow ([`several`]).
 
 pub mod cli;
+pub mod custody;
 pub mod exchange;
 pub mod explain;
 pub mod inventory;
@@ -15,6 +16,7 @@ pub mod matching;
 pub mod merge;
 pub mod progress;
 pub mod raid;
+pub mod report;
 pub mod run;
 pub mod search;
 pub mod several;
@@ -43,7 +45,10 @@ pub fn dispatch(command: Command) -> Result<u8> {
         Command::Explain(arguments) => explain::explain(&arguments),
         Command::Search(arguments) => search::search(&arguments.settle()),
         Command::Export(arguments) => exchange::export(&arguments),
+        Command::Report(arguments) => report::report(&arguments),
         Command::Keygen(arguments) => keys::keygen(&arguments),
+        Command::Keys(arguments) => keys::keys(&arguments),
+        Command::Custody(arguments) => custody::command(&arguments),
         Command::Topics(arguments) => topics(&arguments),
         Command::Artifacts(arguments) => artifacts(&arguments),
     }

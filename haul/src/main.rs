@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .init();
     stop_on_signal();
+    haul::custody::by(cli.by);
     match dispatch(cli.command) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {

@@ -72,6 +72,9 @@ pub fn merge(arguments: &cli::Merge) -> Result<u8> {
     told.bar.finish_and_clear();
     match merged {
         Ok(merged) => {
+            if key.is_some() {
+                crate::custody::note(&arguments.out, "merge", &[("parts", merged.parts.to_string())]);
+            }
             let out = escape(&arguments.out.display().to_string());
             let (parts, rows) = (merged.parts, merged.rows);
             let roots = format!("root {}, content root {}", merged.root, merged.content_root);

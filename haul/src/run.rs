@@ -101,6 +101,9 @@ fn exhibit(bench: &Bench, job: &Job) -> Result<bool> {
         }
     };
     journal.append("sealed", json!({"checkpoint": sealed.checkpoint, "content_root": sealed.content_root.to_string()}))?;
+    if bench.key.is_some() {
+        crate::custody::sealed(&bundle, &bench.arguments.case_label);
+    }
     // The work folder goes last: while it is there, the exhibit counts as unfinished and running again ends it.
     fs::remove_dir_all(&work).with_context(|| format!("cannot remove {}", work.display()))?;
     summary::print(&bundle)

@@ -57,7 +57,7 @@ fn push_byte(out: &mut String, byte: u8) {
 
 /// C1 controls, zero-width and bidirectional format characters, line separators, tags, and byte-order marks: what can
 /// change how the text around it is read (CVE-2021-42574).
-fn is_deceptive(character: char) -> bool {
+pub fn is_deceptive(character: char) -> bool {
     matches!(character as u32,
         0x80..=0x9f | 0xad | 0x61c | 0x180e | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0xfeff
         | 0xfff9..=0xfffb | 0xe0000..=0xe007f)

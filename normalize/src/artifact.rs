@@ -329,7 +329,7 @@ sql = "SELECT chat.id AS row_id, unix_ms(chat.at) AS sent_time, chat.body AS tex
             assert!(parse("app", &TEXT.replace("FROM chat", end), Checked::Now).is_err(), "{end}");
         }
         assert!(
-            parse("app", &TEXT.replace("FROM chat", "FROM chat LEFT OUTER JOIN chat AS b ON b.id = chat.id"), Checked::Now)
+            parse("app", &TEXT.replace("FROM chat", "FROM chat LEFT OUTER JOIN main.chat AS b ON b.id = chat.id"), Checked::Now)
                 .is_ok()
         );
     }

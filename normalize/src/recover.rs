@@ -73,6 +73,23 @@ pub struct Row {
     pub doubts: Doubts,
 }
 
+/// What stood in the way.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Obstacle {
+    /// The table concerned; all of them where there is none.
+    pub table: Option<String>,
+    /// The problem's code.
+    pub code: Code,
+    /// Its words.
+    pub detail: String,
+}
+
+impl Obstacle {
+    fn of(table: &shape::Table, code: Code, detail: String) -> Obstacle {
+        Obstacle { table: Some(table.name.clone()), code, detail }
+    }
+}
+
 /// What was found in a database.
 #[derive(Debug, Default)]
 pub struct Recovered {
@@ -83,7 +100,7 @@ pub struct Recovered {
     /// The best of the deleted rows of each table and rowid, by place in `rows`.
     deleted: HashMap<(usize, i64), usize>,
     /// What stood in the way: detail of problems.
-    pub problems: Vec<(Code, String)>,
+    pub problems: Vec<Obstacle>,
 }
 
 impl Recovered {
@@ -95,7 +112,8 @@ impl Recovered {
     pub fn read(connection: &Connection, folder: &Path) -> rusqlite::Result<Recovered> {
         let mut recovered = Recovered::among(shape::Table::all(connection)?);
         if let Err(error) = recovered.look(connection, folder) {
-            recovered.problems.push((Code::Unreadable, format!("deleted rows: {}", error.kind())));
+            let detail = format!("deleted rows: {}", error.kind());
+            recovered.problems.push(Obstacle { table: None, code: Code::Unreadable, detail });
         }
         Ok(recovered)
     }
@@ -162,7 +180,7 @@ impl Recovered {
         })?;
         if held >= HELD_BYTES {
             let detail = format!("deleted rows: more than {HELD_BYTES} bytes of candidates, the rest is not looked through");
-            self.problems.push((Code::CapMemory, detail));
+            self.problems.push(Obstacle { table: None, code: Code::CapMemory, detail });
         }
         Ok(rows)
     }

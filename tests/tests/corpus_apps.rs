@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
-use model::{Body, ItemStatus, Record};
+use model::{Body, ItemStatus, Record, State};
 use normalize::artifact::Set;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -88,7 +88,14 @@ fn real_databases_give_what_is_known_of_them() {
                 ));
             }
         }
-        for (source, (seen, count, _)) in ledger.iter().filter(|(_, counts)| counts.0 > 0) {
+        // Rows that are not live are beyond what any of these tools gives.
+        let beyond = |source: &str| {
+            [State::Recovered, State::Superseded].iter().any(|state| source.ends_with(&format!("({})", state.name())))
+        };
+        for (source, (seen, count, _)) in ledger.iter().filter(|(source, _)| beyond(source)) {
+            eprintln!("{:<72} {source:<44} {:>5} {:>5} {seen:>5} {count:>5} beyond", sample.path, "-", "-");
+        }
+        for (source, (seen, count, _)) in ledger.iter().filter(|(source, counts)| counts.0 > 0 && !beyond(source)) {
             wrong.push(format!("{} {source}: nothing is known of its {seen} rows ({count} records)", sample.path));
         }
         for (kind, texts) in sample.values {

@@ -92,8 +92,11 @@ fn planted_addresses_are_found_and_decoys_are_not() {
 /// Records of the phone equal what the generator says it wrote.
 fn counts(truth: &Value, bundle: &Path) {
     let number = |value: &Value| value.as_i64().unwrap();
-    let whatsapp = "SELECT count(*) FROM message WHERE row_table = 'message'";
+    let whatsapp = "SELECT count(*) FROM message WHERE row_table = 'message' AND state = 'live'";
     assert_eq!(count(bundle, whatsapp), number(&truth["whatsapp"]["messages"]));
+    // What the generator deleted is all that is recovered.
+    let deleted = "SELECT count(*) FROM message WHERE row_table = 'message' AND state <> 'live'";
+    assert_eq!(count(bundle, deleted), number(&truth["whatsapp"]["deleted"]));
     assert_eq!(count(bundle, "SELECT count(*) FROM message WHERE row_table = 'sms'"), number(&truth["sms"]));
     assert_eq!(count(bundle, "SELECT count(*) FROM message WHERE row_table = 'pdu'"), number(&truth["mms"]));
     assert_eq!(count(bundle, "SELECT count(*) FROM call WHERE row_table = 'call_log'"), number(&truth["whatsapp"]["calls"]));

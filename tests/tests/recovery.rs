@@ -6,8 +6,9 @@
 use model::State;
 use normalize::recover::{Doubts, Recovered, Row, Value};
 use normalize::scratch::Evidence;
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -162,29 +163,36 @@ fn refused(path: &Path, error: &rusqlite::Error) -> Recovered {
     Recovered::default()
 }
 
-/// A row's values as words, to compare rows by.
-fn told(values: &[Option<Value>]) -> String {
-    format!("{values:?}")
+/// A value of SQLite as a key writes it; a BLOB as no key does.
+fn written(value: ValueRef<'_>) -> String {
+    match value {
+        ValueRef::Null => String::new(),
+        ValueRef::Integer(number) => number.to_string(),
+        ValueRef::Real(number) => number.to_string(),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+    }
 }
 
-/// Every row that SQLite gives of the tables, read from the file as it is.
-fn lives(path: &Path, recovered: &Recovered) -> HashSet<String> {
-    let uri = format!("file:{}?mode=ro&immutable=1", path.display());
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-    let mut lives = HashSet::new();
-    let Ok(connection) = Connection::open_with_flags(uri, flags) else { return lives };
-    for table in recovered.tables.iter().filter(|table| !table.dropped) {
-        let columns: Vec<_> = table.columns.iter().map(|column| format!("\"{}\"", column.name.replace('"', "\"\""))).collect();
-        let sql = format!("SELECT {} FROM \"{}\"", columns.join(", "), table.name.replace('"', "\"\""));
-        let Ok(mut statement) = connection.prepare(&sql) else { continue };
+/// Every row that SQLite gives of the database, asked of a copy without any of our settings: not of the connection that was
+/// recovered with, whose checks refuse pages that SQLite itself reads. `None` if it does not open.
+fn lives(path: &Path) -> Option<Vec<Vec<String>>> {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("main");
+    fs::copy(path, &copy).unwrap();
+    let connection = Connection::open_with_flags(&copy, OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap();
+    let mut names = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").ok()?;
+    let names: Vec<String> = names.query_map([], |row| row.get(0)).unwrap().map_while(Result::ok).collect();
+    let mut lives = Vec::new();
+    for name in names {
+        let Ok(mut statement) = connection.prepare(&format!("SELECT * FROM \"{}\"", name.replace('"', "\"\""))) else { continue };
+        let width = statement.column_count();
         let mut rows = statement.query([]).unwrap();
         // A damaged table ends where SQLite ends.
         while let Ok(Some(row)) = rows.next() {
-            let values: Vec<_> = (0..columns.len()).map(|column| Some(row.get_ref(column).unwrap().into())).collect();
-            lives.insert(told(&values));
+            lives.push((0..width).map(|column| written(row.get_ref(column).unwrap())).collect());
         }
     }
-    lives
+    Some(lives)
 }
 
 fn score(path: &Path, key: &Path, show: bool) -> Score {
@@ -192,7 +200,11 @@ fn score(path: &Path, key: &Path, show: bool) -> Score {
     let keys = keys(key);
     let mut score = Score { databases: 1, ..Score::default() };
     score.deleted = keys.iter().flat_map(|key| &key.rows).filter(|(_, deleted)| *deleted).count() as u32;
-    let lives = lives(path, &recovered);
+    let Some(lives) = lives(path) else {
+        // Without SQLite's answer nothing could be held against what was found.
+        assert!(recovered.rows.is_empty(), "{}", path.display());
+        return score;
+    };
     let mut open: Vec<&Vec<String>> =
         keys.iter().flat_map(|key| &key.rows).filter(|(_, deleted)| *deleted).map(|(row, _)| row).collect();
     let alive: Vec<&Vec<String>> =
@@ -214,18 +226,25 @@ fn score(path: &Path, key: &Path, show: bool) -> Score {
                 }
                 if whole { "whole" } else { "partial" }
             }
-            None if lives.contains(&told(&row.values)) => {
+            // All that is left of it is in a row that SQLite gives: only a row that says it may be live can be that.
+            None if lives.iter().any(|live| matches(row, live).is_some()) => {
                 if row.doubts.may_live() {
-                    score.hidden += 1
+                    score.hidden += 1;
+                    "hidden"
                 } else {
-                    score.live += 1
+                    score.live += 1;
+                    "LIVE"
                 }
-                "LIVE"
             }
-            // Some keys list rows that SQLite no longer gives, and do not mark them as deleted.
+            // The key has it and does not call it deleted; SQLite does not give it. Which of the two is right is not known.
             None if alive.iter().any(|wanted| matches(row, wanted) == Some(true)) => {
-                score.unmarked += 1;
-                "unmarked"
+                if row.doubts.may_live() {
+                    score.hidden += 1;
+                    "hidden"
+                } else {
+                    score.unmarked += 1;
+                    "unmarked"
+                }
             }
             None => {
                 score.wrong += 1;
@@ -270,6 +289,12 @@ fn deleted_rows_of_the_forensic_corpus() {
     for (name, path, key) in databases(&corpus) {
         if only.as_ref().is_some_and(|only| !name.starts_with(only.as_str())) {
             continue;
+        }
+        // Nothing is wrong with these: were SQLite's answer empty, no find could ever be called live.
+        if ["01", "02", "03", "04", "07"].iter().any(|sound| name.starts_with(sound)) {
+            let lives = lives(&path).unwrap();
+            let missing = keys(&key).into_iter().flat_map(|key| key.rows).find(|(row, deleted)| !deleted && !lives.contains(row));
+            assert!(missing.is_none(), "{name}: {missing:?}");
         }
         let score = score(&path, &key, only.is_some());
         if only.is_some() {

@@ -16,7 +16,10 @@ pub fn public_key(signature: Option<&str>, signer: &str) -> Result<Option<Public
 /// Why a checkpoint does not count as signed by that key; `None` if it does.
 pub fn unsigned_by(key: &PublicKey, checkpoint: &str, signature: Option<&str>) -> Option<&'static str> {
     let Some(armored) = signature else { return Some("it names a signer and has no signature") };
-    let holds = SshSig::from_pem(armored).is_ok_and(|signature| key.verify(NAMESPACE, checkpoint.as_bytes(), &signature).is_ok());
+    // The version is not signed, and the library takes an older one: PROTOCOL.sshsig knows version 1 alone.
+    let holds = SshSig::from_pem(armored).is_ok_and(|signature| {
+        signature.version() == SshSig::VERSION && key.verify(NAMESPACE, checkpoint.as_bytes(), &signature).is_ok()
+    });
     (!holds).then_some("its signature is not the signer's over its checkpoint")
 }
 

@@ -114,6 +114,14 @@ fn read_recovered(
     emit: &mut Emit<'_>,
 ) -> bool {
     let mut complete = true;
+    // What stands in the way in tables that nothing here reads concerns no record.
+    let concerns = |table: &Option<String>| {
+        let is = |table: &String| variant.query.iter().any(|query| query.row_table.eq_ignore_ascii_case(table));
+        table.as_ref().is_none_or(is)
+    };
+    for obstacle in recovered.problems.iter().filter(|obstacle| concerns(&obstacle.table)) {
+        emit.problem(obstacle.code, obstacle.detail.as_str());
+    }
     for (place, table) in recovered.tables.iter().enumerate() {
         let reads = |query: &&Query| !table.dropped && query.row_table.eq_ignore_ascii_case(&table.name);
         let queries: Vec<&Query> = variant.query.iter().filter(reads).collect();
@@ -131,16 +139,12 @@ fn read_recovered(
     complete
 }
 
-/// Looks for the rows that are not live; what stands in the way is told.
+/// Looks for the rows that are not live.
 fn recover(evidence: &Evidence, input: &Input<'_>, emit: &mut Emit<'_>) -> Recovered {
-    let recovered = Recovered::read(&evidence.connection, input.folder).unwrap_or_else(|error| {
+    Recovered::read(&evidence.connection, input.folder).unwrap_or_else(|error| {
         emit.problem(scratch::code(&error), format!("deleted rows: {}", scratch::reason(&error)));
         Recovered::default()
-    });
-    for (code, detail) in &recovered.problems {
-        emit.problem(*code, detail.as_str());
-    }
-    recovered
+    })
 }
 
 /// Reads every live row as if it had been recovered, and no other: tests hold that both ways read alike.

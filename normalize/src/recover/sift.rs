@@ -6,7 +6,7 @@
 use super::carve::Doubts;
 use super::shape::Table;
 use super::value::{Value, hash_live};
-use super::{Row, Source};
+use super::{Obstacle, Row, Source};
 use crate::artifact::schema::quoted;
 use crate::scratch;
 use model::{Code, State};
@@ -31,7 +31,7 @@ struct Index {
 }
 
 /// Sorts candidates into what is live (gone), superseded and recovered. Order: by table, then place.
-pub fn sift(connection: &Connection, tables: &[Table], rows: Vec<Row>, problems: &mut Vec<(Code, String)>) -> Vec<Row> {
+pub fn sift(connection: &Connection, tables: &[Table], rows: Vec<Row>, problems: &mut Vec<Obstacle>) -> Vec<Row> {
     let mut by_table: BTreeMap<usize, Vec<Row>> = BTreeMap::new();
     for row in rows {
         by_table.entry(row.table).or_default().push(row);
@@ -106,7 +106,7 @@ fn same(row: &Row, live: &[ValueRef<'_>]) -> bool {
 }
 
 /// Leaves out what is live, and says which rows are versions of a live one.
-fn not_live(connection: &Connection, table: &Table, rows: Vec<Row>, problems: &mut Vec<(Code, String)>) -> Vec<Row> {
+fn not_live(connection: &Connection, table: &Table, rows: Vec<Row>, problems: &mut Vec<Obstacle>) -> Vec<Row> {
     let mut index = Index::default();
     let mut dropped = HashSet::new();
     for (place, row) in rows.iter().enumerate() {
@@ -120,7 +120,7 @@ fn not_live(connection: &Connection, table: &Table, rows: Vec<Row>, problems: &m
             table.name,
             dropped.len()
         );
-        problems.push((Code::CapEntries, detail));
+        problems.push(Obstacle::of(table, Code::CapEntries, detail));
     }
     let mut live = HashSet::new();
     let mut lives = HashSet::new();
@@ -141,7 +141,7 @@ fn not_live(connection: &Connection, table: &Table, rows: Vec<Row>, problems: &m
         Ok(()) => false,
         Err(error) => {
             let detail = format!("table {}: deleted rows compared with part of it only: {}", table.name, scratch::reason(&error));
-            problems.push((scratch::code(&error), detail));
+            problems.push(Obstacle::of(table, scratch::code(&error), detail));
             true
         }
     };
@@ -177,7 +177,7 @@ pub fn scan(connection: &Connection, table: &Table, take: &mut dyn FnMut(i64, &[
 }
 
 /// Leaves out what is told by a better row: all that it has is in the other. Of equals the first stays.
-fn distinct(table: &Table, mut rows: Vec<Row>, problems: &mut Vec<(Code, String)>) -> Vec<Row> {
+fn distinct(table: &Table, mut rows: Vec<Row>, problems: &mut Vec<Obstacle>) -> Vec<Row> {
     let order = |row: &Row| (row.source, row.offset);
     let known = |row: &Row| row.values.iter().flatten().count();
     rows.sort_by_key(|row| (std::cmp::Reverse(row.doubts.level()), std::cmp::Reverse(known(row)), order(row)));
@@ -215,7 +215,8 @@ fn distinct(table: &Table, mut rows: Vec<Row>, problems: &mut Vec<(Code, String)
         kept.push(row);
     }
     if skipped > 0 {
-        problems.push((Code::RowRejected, format!("table {}: {skipped} remains of rows without any value", table.name)));
+        let detail = format!("table {}: {skipped} remains of rows without any value", table.name);
+        problems.push(Obstacle::of(table, Code::RowRejected, detail));
     }
     kept.sort_by_key(order);
     kept

@@ -1,0 +1,147 @@
+//! A bundle as the report reads it: whole, or with tables and columns left out by whoever shared it.
+
+use crate::Error;
+use crate::bundle::open::open_read_only;
+use crate::bundle::schema::{APPLICATION_ID, merged_tables};
+use crate::exchange::hex;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// A bundle, opened.
+pub struct Source {
+    path: PathBuf,
+    connection: Connection,
+    /// Common table expressions that stand in for what the bundle lacks, each ended by a comma.
+    stand_ins: String,
+    absent: BTreeSet<&'static str>,
+}
+
+/// One row of a query. A stranger's file may hold any type anywhere, so nothing here fails on a type.
+pub struct Cells<'r, 's>(&'r Row<'s>);
+
+impl Cells<'_, '_> {
+    /// A text, lossy where it is not UTF-8; numbers as digits, bytes as hexadecimal; `None` for NULL.
+    pub fn text(&self, place: usize) -> Option<String> {
+        match self.0.get_ref(place) {
+            Ok(ValueRef::Text(bytes)) => Some(String::from_utf8_lossy(bytes).into_owned()),
+            Ok(ValueRef::Integer(integer)) => Some(integer.to_string()),
+            Ok(ValueRef::Real(real)) => Some(real.to_string()),
+            Ok(ValueRef::Blob(bytes)) => Some(hex(bytes)),
+            Ok(ValueRef::Null) | Err(_) => None,
+        }
+    }
+
+    /// A text that is not empty.
+    pub fn words(&self, place: usize) -> Option<String> {
+        self.text(place).filter(|text| !text.is_empty())
+    }
+
+    /// An integer; `None` for anything else.
+    pub fn integer(&self, place: usize) -> Option<i64> {
+        match self.0.get_ref(place) {
+            Ok(ValueRef::Integer(integer)) => Some(integer),
+            _ => None,
+        }
+    }
+}
+
+impl Source {
+    /// Opens a bundle; tables and columns of the format that it does not have read as empty and NULL.
+    pub fn open(path: &Path) -> Result<Source, Error> {
+        let connection = open_read_only(path)?;
+        let not_a_bundle = |reason: String| Error::NotABundle { path: path.to_owned(), reason };
+        let found: i32 = connection
+            .pragma_query_value(None, "application_id", |row| row.get(0))
+            .map_err(|source| not_a_bundle(source.to_string()))?;
+        if found != APPLICATION_ID {
+            return Err(not_a_bundle(format!("application_id is {found}, not {APPLICATION_ID}")));
+        }
+        // Sections read the same tables one after the other.
+        let cache = connection.pragma_update(None, "cache_size", -65_536);
+        cache.map_err(|source| Error::Store { path: path.to_owned(), source })?;
+        let mut source = Source { path: path.to_owned(), connection, stand_ins: String::new(), absent: BTreeSet::new() };
+        source.stand_in().map_err(|error| Error::Store { path: path.to_owned(), source: error })?;
+        Ok(source)
+    }
+
+    fn stand_in(&mut self) -> rusqlite::Result<()> {
+        let mut statement = self.connection.prepare("SELECT name FROM pragma_table_info(?1)")?;
+        for table in merged_tables() {
+            let has: BTreeSet<String> = statement.query_map([table.name], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+            if table.columns.iter().all(|column| has.contains(column.name)) {
+                continue;
+            }
+            let columns: Vec<String> = table
+                .columns
+                .iter()
+                .map(|column| if has.contains(column.name) { column.name.to_owned() } else { format!("NULL AS {}", column.name) })
+                .collect();
+            let from = if has.is_empty() {
+                self.absent.insert(table.name);
+                "WHERE 0".to_owned()
+            } else {
+                // The schema's name says that the table itself is meant, not its stand-in.
+                format!("FROM main.{}", table.name)
+            };
+            self.stand_ins.push_str(&format!("{} AS (SELECT {} {from}),\n", table.name, columns.join(", ")));
+        }
+        Ok(())
+    }
+
+    /// Whether the bundle has a table of that name at all.
+    pub fn has(&self, table: &str) -> bool {
+        !self.absent.contains(table)
+    }
+
+    /// Gives every row of a query to `take`. `with`: common table expressions of its own, without the word WITH.
+    pub fn each(&self, with: &str, sql: &str, take: &mut dyn FnMut(&Cells<'_, '_>) -> Result<(), Error>) -> Result<(), Error> {
+        let error = |source| Error::Store { path: self.path.clone(), source };
+        let with = if with.is_empty() { self.stand_ins.trim_end_matches(",\n") } else { &format!("{}{with}", self.stand_ins) };
+        let sql = if with.is_empty() { sql.to_owned() } else { format!("WITH {with}\n{sql}") };
+        let mut statement = self.connection.prepare(&sql).map_err(error)?;
+        let mut rows = statement.query([]).map_err(error)?;
+        while let Some(row) = rows.next().map_err(error)? {
+            take(&Cells(row))?;
+        }
+        Ok(())
+    }
+
+    /// How many rows a table has.
+    pub fn count(&self, table: &str) -> Result<u64, Error> {
+        let mut count = 0;
+        self.each("", &format!("SELECT count(*) FROM {table}"), &mut |cells| {
+            count = cells.integer(0).and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
+            Ok(())
+        })?;
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_bundle_lacks_reads_as_null_and_other_files_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("b.sqlite");
+        let connection = Connection::open_with_flags(&path, rusqlite::OpenFlags::default()).unwrap();
+        connection.execute_batch("CREATE TABLE message (id BLOB, text TEXT); INSERT INTO message VALUES (x'01', 'x')").unwrap();
+        assert!(matches!(Source::open(&path), Err(Error::NotABundle { .. })));
+        connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        let source = Source::open(&path).unwrap();
+        let mut seen = Vec::new();
+        let sql = "SELECT message.id, text, sender, thread.name FROM message LEFT JOIN thread ON thread.id = thread_id";
+        source
+            .each("", sql, &mut |cells| {
+                seen.push((cells.text(0), cells.text(1), cells.text(2), cells.text(3)));
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(seen, [(Some("01".to_owned()), Some("x".to_owned()), None, None)]);
+        assert!(source.has("message") && !source.has("thread") && !source.has("part"));
+        assert_eq!((source.count("message").unwrap(), source.count("call").unwrap()), (1, 0));
+    }
+}

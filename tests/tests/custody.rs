@@ -1,0 +1,148 @@
+//! Custody and keyring from the command line: what is done is written, signed and chained; what is changed is found; and
+//! `ssh-keygen` agrees.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on stops")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use tempfile::TempDir;
+use tests::command::{binary, expect_code, haul_run};
+
+struct Bench {
+    folder: TempDir,
+}
+
+impl Bench {
+    /// A folder with one text, run to a sealed bundle.
+    fn sealed() -> Bench {
+        let folder = tempfile::tempdir().unwrap();
+        let evidence = folder.path().join("evidence");
+        fs::create_dir(&evidence).unwrap();
+        fs::write(evidence.join("note.txt"), "call +855 12 345 678").unwrap();
+        let bench = Bench { folder };
+        expect_code(&mut haul_run(&evidence, &bench.path("out"), &bench.path("key")), 0);
+        bench
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn bundle(&self) -> PathBuf {
+        let mut found = fs::read_dir(self.path("out")).unwrap().map(|entry| entry.unwrap().path());
+        found.find(|path| path.extension().is_some_and(|extension| extension == "sqlite")).unwrap()
+    }
+
+    fn custody(&self) -> PathBuf {
+        export::custody::beside(&self.bundle())
+    }
+
+    fn haul(&self, arguments: &[&str], code: i32) -> String {
+        let mut command = Command::new(binary("haul"));
+        command.args(arguments).env("HAUL_KEY", self.path("key")).env("HAUL_ACTOR", "Sergeant Chan").env_remove("HAUL_KEYRING");
+        let Output { stdout, stderr, .. } = expect_code(&mut command, code);
+        String::from_utf8(stdout).unwrap() + &String::from_utf8(stderr).unwrap()
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn what_is_done_is_written_and_what_is_changed_is_found() {
+    let bench = Bench::sealed();
+    let bundle = bench.bundle();
+    let before = fs::read(&bundle).unwrap();
+    assert!(bench.haul(&["verify", text(&bundle)], 0).contains("signer: your own unit"));
+    bench.haul(&["custody", "hand-over", text(&bundle), "--to", "Bangkok"], 2);
+    bench.haul(&["custody", "hand-over", text(&bundle), "--to", "Bangkok", "--reason", "request 7/2026"], 0);
+    let words = bench.haul(&["custody", "show", text(&bundle)], 0);
+    let actions: Vec<_> = words.lines().map(|line| line.split(['\t', ' ']).nth(1).unwrap()).collect();
+    assert_eq!(actions, ["seal", "verify", "hand-over"]);
+    assert!(words.contains("by Sergeant Chan at ") && words.contains("request 7/2026\tto Bangkok"), "{words}");
+    assert_eq!(fs::read(&bundle).unwrap(), before, "a sealed bundle never changes");
+
+    let custody = fs::read_to_string(bench.custody()).unwrap();
+    let lines: Vec<&str> = custody.split_inclusive('\n').collect();
+    let changed = [
+        custody.replace("Sergeant Chan", "Sergeant Chen"),
+        custody.replace("Bangkok", "Vienna"),
+        [lines[0], lines[2]].concat(),
+        [lines[1], lines[0], lines[2]].concat(),
+        // From the end: the chain holds, the unit that wrote it misses them.
+        [lines[0], lines[1]].concat(),
+        String::new(),
+    ];
+    for changed in changed {
+        fs::write(bench.custody(), &changed).unwrap();
+        for command in [&["verify", text(&bundle)][..], &["custody", "verify", text(&bundle)]] {
+            assert!(bench.haul(command, 1).contains("custody does not hold"), "{changed}");
+        }
+        // Finding it wrote nothing.
+        assert_eq!(fs::read_to_string(bench.custody()).unwrap(), changed);
+    }
+    fs::write(bench.custody(), &custody).unwrap();
+    bench.haul(&["custody", "verify", text(&bundle)], 0);
+}
+
+#[test]
+fn ssh_keygen_agrees_with_every_entry() {
+    let bench = Bench::sealed();
+    bench.haul(&["verify", text(&bench.bundle())], 0);
+    let public = fs::read_to_string(bench.path("key.pub")).unwrap();
+    fs::write(bench.path("allowed"), format!("unit {public}")).unwrap();
+    let custody = fs::read_to_string(bench.custody()).unwrap();
+    assert_eq!(custody.lines().count(), 2);
+    for line in custody.lines() {
+        // Members are in order, so leaving one out leaves the signed text.
+        let mut entry: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).unwrap();
+        let signature = entry.shift_remove("signature").unwrap();
+        fs::write(bench.path("entry.sig"), signature.as_str().unwrap()).unwrap();
+        fs::write(bench.path("entry"), serde_json::to_string(&entry).unwrap()).unwrap();
+        let verify = |file: &str| {
+            Command::new("ssh-keygen")
+                .args(["-Y", "verify", "-I", "unit", "-n", "haul-custody", "-f", text(&bench.path("allowed"))])
+                .args(["-s", text(&bench.path("entry.sig"))])
+                .stdin(fs::File::open(bench.path(file)).unwrap())
+                .stdout(Stdio::null())
+                .status()
+                .unwrap()
+                .success()
+        };
+        assert!(verify("entry"));
+        assert!(!verify("allowed"));
+    }
+}
+
+#[test]
+fn a_signer_is_named_by_the_keyring_and_refused_once_revoked() {
+    let (giver, receiver) = (Bench::sealed(), Bench::sealed());
+    let bundle = giver.bundle();
+    let public = giver.path("key.pub");
+    let words = receiver.haul(&["keys", "fingerprint", text(&public)], 0);
+    let words = words.lines().nth(2).unwrap();
+    assert!(
+        receiver
+            .haul(&["verify", text(&bundle)], 0)
+            .contains(&format!("not in your keyring; compare its words by another way: {words}"))
+    );
+    receiver.haul(&["keys", "add", "Phnom Penh", text(&public)], 2);
+    receiver.haul(
+        &["keys", "add", "Phnom Penh", text(&public), "--reason", "read out by telephone", "--valid-until", "2999-01-01"],
+        0,
+    );
+    assert!(receiver.haul(&["keys", "list"], 0).contains(words));
+    let found = receiver.haul(&["verify", text(&bundle)], 0);
+    assert!(found.contains("signer: Phnom Penh, in your keyring since 2") && found.contains("(by Sergeant Chan)"), "{found}");
+    receiver.haul(&["keys", "revoke", "Phnom Penh", "--reason", "laptop lost"], 0);
+    assert!(receiver.haul(&["verify", text(&bundle)], 1).contains("its key is revoked: laptop lost"));
+    // A keyring that was changed, or lacks the revocation, says nothing at all.
+    let keyring = fs::read_to_string(receiver.path("keyring.jsonl")).unwrap();
+    for changed in [keyring.replace("Phnom", "Phnum"), keyring.lines().next().unwrap().to_owned() + "\n"] {
+        fs::write(receiver.path("keyring.jsonl"), changed).unwrap();
+        receiver.haul(&["keys", "list"], 2);
+        receiver.haul(&["verify", text(&bundle)], 2);
+    }
+}
