@@ -193,7 +193,7 @@ fn wallets() {
         ("btcrecover/electrum41-wallet", Locked, None, false),
         ("btcrecover/electrum-wallet", Parsed, Some("12zaz6pab6lhzgszfcc6g9ubswzwesespt"), true),
         ("btcrecover/electrum27-multisig-wallet", Parsed, Some("34lk5mlnttfqnmngkkivyfsrybkw5yyy65"), true),
-        ("btcrecover/electrum4_4_3_unencrypted", Parsed, Some("bc1q0fhvy203qdsxeczmg3egz064jtntk8jhgarhvp"), false),
+        ("btcrecover/electrum4_4_3_unencrypted", Parsed, Some("bc1q0fhvy203qdsxeczmg3egz064jtntk8jhgarhvp"), true),
         (
             "metamask-vaults/chromium-108.0_5359.98_4.10.24.2/000003.log",
             Parsed,

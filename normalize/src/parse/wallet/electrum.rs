@@ -51,7 +51,11 @@ pub fn read(text: &str, offset: u64, emit: &mut Emit<'_>) -> Outcome {
     };
     let lead = json.len() - json.trim_start().len();
     let (wallet, rest) = json.split_at_checked(lead.saturating_add(first)).unwrap_or((&json, ""));
-    let root = Node::root(wallet, offset);
+    // What was rewritten has the place of the whole file.
+    let root = match &json {
+        Cow::Owned(_) => Node::inside(wallet, "", (offset, text.len() as u64)),
+        Cow::Borrowed(_) => Node::root(wallet, offset),
+    };
     let labels: HashMap<String, String> = root
         .get("labels")
         .map(|labels| labels.members())
@@ -185,7 +189,7 @@ fn patches(rest: &str, mut offset: u64, accounts: &mut Accounts<'_, '_>) -> bool
     }
 }
 
-/// JSON of the same length from the literal of a Python dictionary, so that places stay: quotes, words, tuples and suffixes.
+/// JSON from the literal of a Python dictionary: quotes, words, tuples, suffixes, and keys that are numbers.
 fn from_python(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     let (bytes, mut at, mut quote) = (text.as_bytes(), 0, None);
@@ -208,6 +212,17 @@ fn from_python(text: &str) -> String {
             (None, b'u') if matches!(rest.get(1), Some(b'\'' | b'"')) => (1, b" "),
             (None, b'(') => (1, b"["),
             (None, b')') => (1, b"]"),
+            (None, b'0'..=b'9') if out.trim_ascii_end().ends_with(b"{") || out.trim_ascii_end().ends_with(b",") => {
+                let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+                let (number, after) = rest.split_at_checked(digits).unwrap_or((rest, &[]));
+                if after.trim_ascii_start().starts_with(b":") {
+                    out.push(b'"');
+                    out.extend_from_slice(number);
+                    (digits, b"\"")
+                } else {
+                    (digits, number)
+                }
+            }
             (None, b'L') if before.is_some_and(u8::is_ascii_digit) => (1, b" "),
             (None, b'T') if rest.starts_with(b"True") => (4, b"true"),
             (None, b'F') if rest.starts_with(b"False") => (5, b"false"),
