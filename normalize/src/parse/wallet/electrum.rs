@@ -64,9 +64,10 @@ pub fn read(text: &str, offset: u64, emit: &mut Emit<'_>) -> Outcome {
         .filter_map(|(key, label)| label.string().map(|label| (key, label)))
         .collect();
     let mut accounts = Accounts::new(emit);
-    addresses(&root, &labels, &mut accounts);
-    keys(&root, &mut accounts);
-    let whole = patches(rest, offset.saturating_add(wallet.len() as u64), &mut accounts);
+    let holds = holds_keys(&root);
+    addresses(&root, &labels, holds, &mut accounts);
+    keys(&root, holds, &mut accounts);
+    let whole = patches(rest, offset.saturating_add(wallet.len() as u64), holds, &mut accounts);
     accounts.finish("addresses");
     if whole {
         return Outcome::parsed();
@@ -75,36 +76,50 @@ pub fn read(text: &str, offset: u64, emit: &mut Emit<'_>) -> Outcome {
     Outcome::partial("a patch that is not JSON")
 }
 
-fn entry(key: String, label: Option<String>, extra: Map<String, Value>) -> Entry {
-    let chain =
-        if ["tb1", "bcrt1", "m", "n", "2"].iter().any(|start| key.starts_with(start)) { "bitcoin_testnet" } else { "bitcoin" };
-    Entry { app: APP, key, chain: chain.to_owned(), label, is_owner: Some(true), about: None, extra }
+/// Whether a wallet holds keys, and not only watches.
+fn holds_keys(root: &Node<'_>) -> bool {
+    let stores =
+        root.members().into_iter().filter(|(name, _)| name == "keystore" || (name.starts_with('x') && name.ends_with('/')));
+    let holds = |store: &Node<'_>| {
+        ["seed", "xprv", "keypairs", "master_private_keys"].iter().any(|name| {
+            store.get(name).is_some_and(|kept| kept.string().is_some_and(|text| !text.is_empty()) || !kept.members().is_empty())
+        })
+    };
+    holds(root) || stores.into_iter().any(|(_, store)| holds(&store))
 }
 
-fn addresses(root: &Node<'_>, labels: &HashMap<String, String>, accounts: &mut Accounts<'_, '_>) {
+/// An address or key; whose keys the wallet does not hold, nobody says whose it is.
+fn entry(key: String, label: Option<String>, extra: Map<String, Value>, holds: bool) -> Entry {
+    let base58 = (26..=35).contains(&key.len()) && ["m", "n", "2"].iter().any(|start| key.starts_with(start));
+    let test = base58 || ["tb1", "bcrt1", "tpub", "upub", "vpub"].iter().any(|start| key.starts_with(start));
+    let chain = if test { "bitcoin_testnet" } else { "bitcoin" };
+    Entry { app: APP, key, chain: chain.to_owned(), label, is_owner: holds.then_some(true), about: None, extra }
+}
+
+fn addresses(root: &Node<'_>, labels: &HashMap<String, String>, holds: bool, accounts: &mut Accounts<'_, '_>) {
     let label = |address: &str| labels.get(address).cloned();
     for (branch, list) in root.get("addresses").map(|branches| branches.members()).unwrap_or_default() {
         for (number, node) in list.elements().into_iter().enumerate() {
             if let Some(address) = node.string() {
                 let extra = Map::from_iter([("path".to_owned(), Value::String(format!("{branch}/{number}")))]);
-                accounts.tell(entry(address.clone(), label(&address), extra), node.place());
+                accounts.tell(entry(address.clone(), label(&address), extra, holds), node.place());
             }
         }
         // Imported addresses stand as keys of an object.
         for (address, node) in list.members() {
-            accounts.tell(entry(address.clone(), label(&address), Map::new()), node.place());
+            accounts.tell(entry(address.clone(), label(&address), Map::new(), holds), node.place());
         }
     }
     let imported = root.at(&["accounts", "/x", "imported"]).or_else(|| root.at(&["accounts", "-1", "imported"]));
     for node in [root.get("addr_history"), imported].into_iter().flatten() {
         for (address, history) in node.members() {
-            accounts.tell(entry(address.clone(), label(&address), Map::new()), history.place());
+            accounts.tell(entry(address.clone(), label(&address), Map::new(), holds), history.place());
         }
     }
 }
 
 /// Extended public keys, and what is encrypted or not beside them.
-fn keys(root: &Node<'_>, accounts: &mut Accounts<'_, '_>) {
+fn keys(root: &Node<'_>, holds: bool, accounts: &mut Accounts<'_, '_>) {
     let stores =
         root.members().into_iter().filter(|(name, _)| name == "keystore" || (name.starts_with('x') && name.ends_with('/')));
     let mut stores: Vec<_> = stores.collect();
@@ -118,7 +133,7 @@ fn keys(root: &Node<'_>, accounts: &mut Accounts<'_, '_>) {
                         extra.insert("path".to_owned(), Value::String(path));
                     }
                     let label = store.get("label").and_then(|label| label.string());
-                    accounts.tell(entry(xpub, label, extra), node.place());
+                    accounts.tell(entry(xpub, label, extra, holds), node.place());
                 }
                 ("seed" | "passphrase" | "xprv", Some(secret)) if !secret.is_empty() => {
                     let (kind, detail) = secret_of(&member, &secret);
@@ -127,7 +142,7 @@ fn keys(root: &Node<'_>, accounts: &mut Accounts<'_, '_>) {
                 ("master_public_keys", None) => {
                     for (path, node) in node.members() {
                         let extra = Map::from_iter([("path".to_owned(), Value::String(path))]);
-                        accounts.tell(entry(node.string().unwrap_or_default(), None, extra), node.place());
+                        accounts.tell(entry(node.string().unwrap_or_default(), None, extra, holds), node.place());
                     }
                 }
                 ("keypairs" | "master_private_keys", None) => {
@@ -161,7 +176,7 @@ fn secret_of(member: &str, secret: &str) -> (SecretKind, &'static str) {
 }
 
 /// Reads the patches behind the document (RFC 6902, each after a comma): addresses they add. False where one is not JSON.
-fn patches(rest: &str, mut offset: u64, accounts: &mut Accounts<'_, '_>) -> bool {
+fn patches(rest: &str, mut offset: u64, holds: bool, accounts: &mut Accounts<'_, '_>) -> bool {
     let mut rest = rest;
     loop {
         let bare = rest.trim_start_matches(|c: char| c == ',' || c.is_whitespace());
@@ -176,11 +191,14 @@ fn patches(rest: &str, mut offset: u64, accounts: &mut Accounts<'_, '_>) -> bool
         let patch = Node::root(raw.get(), offset);
         let path = patch.get("path").and_then(|path| path.string()).unwrap_or_default();
         let steps: Vec<&str> = path.split('/').skip(1).collect();
+        // What is removed was told of where it was added.
+        let removed = patch.get("op").and_then(|op| op.string()).is_some_and(|op| op == "remove");
         match steps.as_slice() {
-            ["addr_history", address] => accounts.tell(entry((*address).to_owned(), None, Map::new()), patch.place()),
+            _ if removed => {}
+            ["addr_history", address] => accounts.tell(entry((*address).to_owned(), None, Map::new(), holds), patch.place()),
             ["addresses", "receiving" | "change", _] => {
                 let address = patch.get("value").and_then(|value| value.string()).unwrap_or_default();
-                accounts.tell(entry(address, None, Map::new()), patch.place());
+                accounts.tell(entry(address, None, Map::new(), holds), patch.place());
             }
             _ => {}
         }

@@ -40,11 +40,7 @@ pub fn read(root: &Node<'_>, accounts: &mut Accounts<'_, '_>) {
     let mut common = Map::new();
     keep(&mut common, root, &[("id", "keystore"), ("type", "type")]);
     if let Some(meta) = &meta {
-        keep(
-            &mut common,
-            meta,
-            &[("timestamp", "created"), ("source", "source"), ("network", "network"), ("passwordHint", "password_hint")],
-        );
+        keep(&mut common, meta, &[("timestamp", "created"), ("source", "source"), ("network", "network")]);
     }
     for account in &active {
         let mut extra = common.clone();
@@ -66,6 +62,12 @@ pub fn read(root: &Node<'_>, accounts: &mut Accounts<'_, '_>) {
         let key = if bare { format!("0x{address}") } else { address };
         let chain = if key.starts_with("0x") { "ethereum" } else { "" }.to_owned();
         accounts.tell(Entry { app, key, chain, label: name, is_owner: Some(true), about: None, extra: common }, node.place());
+    }
+    // A hint at the password is as good as half of it.
+    if let Some((hint, node)) =
+        meta.as_ref().and_then(|meta| meta.get("passwordHint")).and_then(|node| Some((node.string()?, node)))
+    {
+        accounts.secret(SecretKind::Vault, hint, "imToken:password_hint", &node);
     }
     if let Some(crypto) = crypto(root) {
         let word = |name: &str| crypto.get(name).and_then(|value| value.string()).unwrap_or_default();

@@ -43,31 +43,39 @@ pub fn is_state(text: &str) -> bool {
         .any(|word| text.contains(word))
 }
 
-/// Reads a state: an object of controllers, or one controller's.
+/// Reads a state: an object of controllers, or one controller's. What has a name and an owner first: an address is told once.
 pub fn read_state(state: &Node<'_>, accounts: &mut Accounts<'_, '_>) {
-    read_controller(state, accounts);
-    for (_, controller) in state.members() {
-        if controller.is_object() {
-            read_controller(&controller, accounts);
+    let controllers: Vec<Node<'_>> = state.members().into_iter().map(|(_, node)| node).filter(Node::is_object).collect();
+    for named in [true, false] {
+        for controller in std::iter::once(state).chain(&controllers) {
+            for (name, member) in controller.members() {
+                if named { read_named(&name, &member, accounts) } else { read_followed(&name, &member, accounts) }
+            }
         }
     }
 }
 
-fn read_controller(controller: &Node<'_>, accounts: &mut Accounts<'_, '_>) {
-    for (name, member) in controller.members() {
-        match name.as_str() {
-            "vault" => vault(&member, accounts),
-            "identities" => identities(&member, accounts),
-            "internalAccounts" => internal(&member, accounts),
-            "addressBook" => address_book(&member, accounts),
-            // Balances by address: each account that the wallet follows.
-            "accounts" => followed(&member, accounts),
-            "selectedAddress" => {
-                let Some(address) = member.string().filter(|address| is_address(address)) else { continue };
-                accounts.tell(own(address, None, Map::new()), member.place());
+fn read_named(name: &str, member: &Node<'_>, accounts: &mut Accounts<'_, '_>) {
+    match name {
+        "vault" => vault(member, accounts),
+        "identities" => identities(member, accounts),
+        "internalAccounts" => internal(member, accounts),
+        "addressBook" => address_book(member, accounts),
+        _ => {}
+    }
+}
+
+/// Addresses that the wallet shows or follows, its own or not.
+fn read_followed(name: &str, member: &Node<'_>, accounts: &mut Accounts<'_, '_>) {
+    match name {
+        // Balances by address.
+        "accounts" => followed(member, accounts),
+        "selectedAddress" => {
+            if let Some(address) = member.string().filter(|address| is_address(address)) {
+                accounts.tell(Entry { is_owner: None, ..own(address, None, Map::new()) }, member.place());
             }
-            _ => {}
         }
+        _ => {}
     }
 }
 
@@ -123,7 +131,8 @@ fn followed(node: &Node<'_>, accounts: &mut Accounts<'_, '_>) {
     for (address, balance) in node.members().into_iter().filter(|(address, _)| is_address(address)) {
         let amount = balance.get("balance").and_then(|amount| amount.string());
         let extra = amount.into_iter().map(|amount| ("balance_wei".to_owned(), Value::String(amount))).collect();
-        accounts.tell(own(address, None, extra), balance.place());
+        // An account that is followed need not be the wallet's own.
+        accounts.tell(Entry { is_owner: None, ..own(address, None, extra) }, balance.place());
     }
 }
 
