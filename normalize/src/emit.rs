@@ -9,7 +9,7 @@ use model::observable::{Encoding, Finder};
 use model::provenance::Provenance;
 use model::recognize::{Find, Found, find_in_text};
 use model::record::{self, Record};
-use model::{Body, Code, Definition, Digest, Id, LedgerRow, Locator, Problem, Secret, Sighting, Stage, State, WorkUnit};
+use model::{Body, Code, Definition, Digest, Id, Item, LedgerRow, Locator, Problem, Secret, Sighting, Stage, State, WorkUnit};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Where bodies go: the frame writer of the child process, or a vector in a test. False stops the parser (quota).
@@ -43,6 +43,17 @@ pub struct Emit<'a> {
     cap_problems: u64,
     /// How many bodies were put, by the item that announces them: the primary or a companion.
     announced: HashMap<Id, u64>,
+}
+
+/// Where something was found in the primary item.
+struct Spot<'s> {
+    finder: Finder,
+    record: Option<Id>,
+    field: &'s str,
+    /// First byte and bytes in the item, where they are known.
+    range: Option<(u64, u64)>,
+    encoding: Encoding,
+    row: Option<(String, i64)>,
 }
 
 impl<'a> Emit<'a> {
@@ -152,21 +163,29 @@ impl<'a> Emit<'a> {
     }
 
     fn found(&self, provenance: &Provenance, record: Id, field: &str, find: Find) -> Body {
-        let (exhibit, item) = (provenance.exhibit, provenance.item);
         let row = provenance.locator.row().map(|(table, row_id)| (table.to_owned(), row_id));
-        let (record, field, field_offset) = (Some(record), Some(field.to_owned()), Some(find.offset));
+        let spot = Spot { finder: Finder::Record, record: Some(record), field, range: None, encoding: Encoding::Utf8, row };
+        self.seen(spot, find)
+    }
+
+    /// The sighting or secret that a find is, at its spot.
+    fn seen(&self, spot: Spot<'_>, find: Find) -> Body {
+        let Item { exhibit, id: item, .. } = self.unit.primary.item;
+        let Spot { finder, record, field, range, encoding, row } = spot;
+        let (field, field_offset) = (Some(field.to_owned()), Some(find.offset));
+        let (byte_offset, byte_length) = (range.map(|range| range.0), range.map(|range| range.1));
         match find.found {
             Found::Observable(observable) => Body::Sighting(Box::new(Sighting {
                 observable,
                 exhibit,
                 item,
-                finder: Finder::Record,
+                finder,
                 record,
                 field,
                 field_offset,
-                byte_offset: None,
-                byte_length: None,
-                encoding: Encoding::Utf8,
+                byte_offset,
+                byte_length,
+                encoding,
                 row,
                 support: find.support,
                 context: find.context,
@@ -174,15 +193,15 @@ impl<'a> Emit<'a> {
             Found::Secret { kind, value, detail } => Body::Secret(Box::new(Secret {
                 exhibit,
                 item,
-                finder: Finder::Record,
+                finder,
                 kind,
                 value,
                 detail,
                 record,
                 field,
                 field_offset,
-                byte_offset: None,
-                byte_length: None,
+                byte_offset,
+                byte_length,
                 row,
             })),
         }

@@ -12,7 +12,7 @@ mod wallet;
 mod whatsapp_text;
 
 use crate::emit::Emit;
-use model::{ItemStatus, WorkUnit};
+use model::{Code, ItemStatus, WorkUnit};
 use std::path::Path;
 
 /// The item to parse, as the child process sees it.
@@ -25,6 +25,26 @@ pub struct Input<'a> {
     pub head: &'a [u8],
     /// Limits.
     pub limits: &'a config::Normalize,
+}
+
+impl Input<'_> {
+    /// The whole content, for formats whose files are small. One of more than `most` bytes, or one that cannot be read, is told as a
+    /// problem, and how the parser ends is given.
+    ///
+    /// # Errors
+    /// That outcome.
+    pub fn content(&self, most: u64, what: &str, emit: &mut Emit<'_>) -> Result<Vec<u8>, Outcome> {
+        let size = self.unit.primary.item.size_bytes;
+        if size > most {
+            emit.problem(Code::CapValue, format!("a {what} of {size} bytes"));
+            return Err(Outcome::partial(format!("larger than any {what}")));
+        }
+        std::fs::read(self.folder.join("main")).map_err(|error| {
+            let detail = format!("reading failed: {}", error.kind());
+            emit.problem(Code::Unreadable, detail.clone());
+            Outcome::partial(detail)
+        })
+    }
 }
 
 /// How a parser ended.

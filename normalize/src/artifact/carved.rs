@@ -13,7 +13,6 @@ use crate::recover::{Recovered, Row, Source};
 use crate::scratch;
 use model::provenance::Carved;
 use model::{Code, Locator, Record, State};
-use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Statement};
 use std::collections::{BTreeMap, HashSet};
 
@@ -153,11 +152,7 @@ impl<'c> Reading<'c> {
         provenance.state = row.state;
         let mut rows = self.statement.query([]).map_err(failed)?;
         let Some(found) = rows.next().map_err(failed)? else { return Ok(None) };
-        let parent_table = query.contact_table.as_ref().or(query.message_table.as_ref()).map_or("", String::as_str);
-        let parent_table = match self.columns.message_table.map(|ordinal| found.get_ref(ordinal)) {
-            Some(Ok(ValueRef::Text(name))) => std::str::from_utf8(name).unwrap_or(parent_table),
-            _ => parent_table,
-        };
+        let parent_table = self.columns.parent_table(query, found);
         let mut cells = Cells { row: found, parent_table, wrong: &mut wrong };
         let record = self.columns.build(&mut cells, provenance, &self.artifact.text.app);
         // What a cell lacks the confidence of the row tells: of remains, no problem is made for each.

@@ -352,6 +352,15 @@ impl Columns {
         Ok(Columns { row_id: row_id.ok_or("field row_id is missing")?, message_table, kind })
     }
 
+    /// Table that the parent of a child's row lies in: as the row says itself, or the query.
+    pub fn parent_table<'q>(&self, query: &'q Query, row: &'q Row<'_>) -> &'q str {
+        let table = query.contact_table.as_ref().or(query.message_table.as_ref()).map_or("", String::as_str);
+        match self.message_table.map(|ordinal| row.get_ref(ordinal)) {
+            Some(Ok(ValueRef::Text(name))) => std::str::from_utf8(name).unwrap_or(table),
+            _ => table,
+        }
+    }
+
     /// Makes the record of a row.
     ///
     /// # Errors

@@ -62,8 +62,6 @@ impl Run<'_, '_> {
                 return self.emit.problem(Code::QueryFailed, format!("table {table}: {reason}"));
             }
         };
-        let parent_table = self.query.contact_table.as_ref().or(self.query.message_table.as_ref());
-        let parent_table = parent_table.map_or("", String::as_str);
         let (mut seen, mut wrong) = (Seen::default(), Vec::new());
         let mut rows = match statement.query([]) {
             Ok(rows) => rows,
@@ -86,10 +84,7 @@ impl Run<'_, '_> {
             let locator = Locator::Row { table: table.clone(), row_id };
             let mut provenance = self.emit.provenance(locator);
             provenance.state = self.state;
-            let parent_table = match columns.message_table.map(|ordinal| row.get_ref(ordinal)) {
-                Some(Ok(ValueRef::Text(name))) => std::str::from_utf8(name).unwrap_or(parent_table),
-                _ => parent_table,
-            };
+            let parent_table = columns.parent_table(self.query, row);
             let mut cells = Cells { row, parent_table, wrong: &mut wrong };
             match columns.build(&mut cells, provenance, &self.artifact.text.app) {
                 Ok(record) => match self.emit.record(record) {

@@ -1,9 +1,9 @@
 //! What stands inside encoded parts of a document (a compressed stream, an attachment), and secrets that a parser knows by their place.
 
-use super::Emit;
+use super::{Emit, Spot};
 use model::observable::Finder;
-use model::recognize::{Find, Found, Mode, StreamScan};
-use model::{Body, Id, Locator, Secret, SecretKind, Sighting};
+use model::recognize::{Mode, StreamScan};
+use model::{Body, Locator, Secret, SecretKind};
 
 /// A part of a document: what it is called, and the range of its encoded bytes in the item.
 #[derive(Clone, Copy, Debug)]
@@ -24,51 +24,15 @@ impl Emit<'_> {
         scan.push(bytes, &mut |find| finds.push(find));
         scan.finish(&mut |find| finds.push(find));
         for find in finds {
-            let body = self.found_inside(part, find);
+            let (finder, range, encoding) = (Finder::Decoded, Some((part.offset, part.length)), find.encoding);
+            let body = self.seen(Spot { finder, record: None, field: part.name, range, encoding, row: None }, find);
             self.put(body);
-        }
-    }
-
-    fn found_inside(&self, part: Part<'_>, find: Find) -> Body {
-        let (exhibit, item) = (self.unit.primary.item.exhibit, self.unit.primary.item.id);
-        let (field, field_offset) = (Some(part.name.to_owned()), Some(find.offset));
-        let (byte_offset, byte_length) = (Some(part.offset), Some(part.length));
-        match find.found {
-            Found::Observable(observable) => Body::Sighting(Box::new(Sighting {
-                observable,
-                exhibit,
-                item,
-                finder: Finder::Decoded,
-                record: None,
-                field,
-                field_offset,
-                byte_offset,
-                byte_length,
-                encoding: find.encoding,
-                row: None,
-                support: find.support,
-                context: find.context,
-            })),
-            Found::Secret { kind, value, detail } => Body::Secret(Box::new(Secret {
-                exhibit,
-                item,
-                finder: Finder::Decoded,
-                kind,
-                value,
-                detail,
-                record: None,
-                field,
-                field_offset,
-                byte_offset,
-                byte_length,
-                row: None,
-            })),
         }
     }
 
     /// Puts a secret that the format names as one; `field` is the way to it. The same secret at the same place twice is the caller's to
     /// leave out.
-    pub fn secret(&mut self, kind: SecretKind, value: String, detail: &str, record: Option<Id>, field: &str, place: &Locator) {
+    pub fn secret(&mut self, kind: SecretKind, value: String, detail: &str, field: &str, place: &Locator) {
         let range = place.range();
         self.put(Body::Secret(Box::new(Secret {
             exhibit: self.unit.primary.item.exhibit,
@@ -77,7 +41,7 @@ impl Emit<'_> {
             kind,
             value,
             detail: detail.to_owned(),
-            record,
+            record: None,
             field: Some(field.to_owned()),
             field_offset: Some(0),
             byte_offset: range.map(|(offset, _)| offset),
@@ -114,7 +78,7 @@ mod tests {
     fn a_secret_has_the_place_of_its_value() {
         let place = Locator::Pointer { pointer: "/crypto".to_owned(), offset: 3, length: 9 };
         let bodies = Scratch::new("k", b"x").run(|_, emit| {
-            emit.secret(SecretKind::Vault, "{}".to_owned(), "keystore", None, "crypto", &place);
+            emit.secret(SecretKind::Vault, "{}".to_owned(), "keystore", "crypto", &place);
             Outcome::parsed()
         });
         assert!(

@@ -65,18 +65,9 @@ impl Parser for LevelDb {
     }
 
     fn parse(&self, input: &Input<'_>, emit: &mut Emit<'_>) -> Outcome {
-        let size = input.unit.primary.item.size_bytes;
-        if size > FILE_BYTES_MAX {
-            emit.problem(Code::CapValue, format!("a LevelDB file of {size} bytes"));
-            return Outcome::partial("larger than any LevelDB file");
-        }
-        let content = match std::fs::read(input.folder.join("main")) {
+        let content = match input.content(FILE_BYTES_MAX, "LevelDB file", emit) {
             Ok(content) => content,
-            Err(error) => {
-                let detail = format!("reading failed: {}", error.kind());
-                emit.problem(Code::Unreadable, detail.clone());
-                return Outcome::partial(detail);
-            }
+            Err(outcome) => return outcome,
         };
         let found = if table::is_table(&content) {
             table::read(&content, &mut |range, block| {

@@ -76,17 +76,9 @@ impl Parser for Wallet {
             emit.problem(Code::Encrypted, format!("{what}: {key}"));
             return Outcome::locked(key);
         }
-        if input.unit.primary.item.size_bytes > FILE_BYTES_MAX {
-            emit.problem(Code::CapValue, format!("a wallet of {} bytes", input.unit.primary.item.size_bytes));
-            return Outcome::partial("larger than any wallet");
-        }
-        let content = match std::fs::read(input.folder.join("main")) {
+        let content = match input.content(FILE_BYTES_MAX, "wallet", emit) {
             Ok(content) => content,
-            Err(error) => {
-                let detail = format!("reading failed: {}", error.kind());
-                emit.problem(Code::Unreadable, detail.clone());
-                return Outcome::partial(detail);
-            }
+            Err(outcome) => return outcome,
         };
         let Ok(text) = std::str::from_utf8(&content) else {
             emit.problem(Code::TextInvalid, "a wallet that is not UTF-8");

@@ -76,7 +76,7 @@ impl<'r, 'e> Accounts<'r, 'e> {
     /// Tells a secret, once.
     pub fn secret(&mut self, kind: SecretKind, value: String, detail: &str, node: &Node<'_>) {
         if !value.is_empty() && self.secrets.insert((kind, value.clone())) {
-            self.emit.secret(kind, value, detail, None, node.pointer(), &node.place());
+            self.emit.secret(kind, value, detail, node.pointer(), &node.place());
         }
     }
 
