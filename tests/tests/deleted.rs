@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
 use model::record::Message;
-use model::{Body, Locator, Record, State};
+use model::{Body, Code, Locator, Record, State};
 use normalize::artifact::Set;
 use rusqlite::{Connection, OpenFlags};
 use std::collections::BTreeSet;
@@ -94,6 +94,26 @@ fn deleted_messages_are_read_with_their_sender_and_time() {
         assert_eq!(message.sender.as_deref(), Some("+85512345678"));
         assert_eq!(message.received.as_ref().unwrap().utc_us, Some((1_700_000_000_000 + number) * 1000));
     }
+}
+
+/// What cannot be decoded is told of a deleted row as it is of a live one.
+#[test]
+fn a_time_of_a_deleted_row_that_is_none_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mmssms.db");
+    let connection = messages(&path, "DELETE");
+    connection
+        .execute_batch("UPDATE sms SET date = 9223372036854775807 WHERE _id = 1009; DELETE FROM sms WHERE _id = 1009")
+        .unwrap();
+    connection.close().unwrap();
+    let read = read(&path);
+    agree(&read);
+    assert!(texts(&of_state(&read, State::Recovered)).iter().any(|text| text.starts_with("number 9:")));
+    let told = |body: &Body| {
+        matches!(body, Body::Problem(problem)
+            if problem.code == Code::ValueUndecodable && problem.detail.contains("(recovered) field received_time"))
+    };
+    assert!(read.iter().any(told));
 }
 
 #[test]

@@ -48,7 +48,12 @@ pub fn read(
     }
     let mut swap = Swap::prepare(connection, table)?;
     let mut places = HashSet::new();
-    for row in recovered.of(place).iter().filter(|row| places.insert(row.place())) {
+    for row in recovered.of(place) {
+        if !places.insert(row.place()) {
+            // A second reading of the same bytes: an id derives from the place.
+            readings.iter_mut().for_each(|reading| reading.reject(row, "its place was told of before"));
+            continue;
+        }
         swap.put(row)?;
         for reading in &mut readings {
             complete &= reading.take(row, recovered, emit);
@@ -127,6 +132,13 @@ impl<'c> Reading<'c> {
         Ok(Reading { artifact, query, statement, skipped, columns, tallies: BTreeMap::new() })
     }
 
+    /// Counts a row that is not read.
+    fn reject(&mut self, row: &Row, reason: &str) {
+        let tally = self.tallies.entry(row.state.name()).or_default();
+        tally.rows += 1;
+        tally.rejects.add(reason, 1);
+    }
+
     /// Reads the one row that the TEMP table holds now.
     fn take(&mut self, row: &Row, recovered: &Recovered, emit: &mut Emit<'_>) -> bool {
         self.tallies.entry(row.state.name()).or_default().rows += 1;
@@ -155,7 +167,13 @@ impl<'c> Reading<'c> {
         let parent_table = self.columns.parent_table(query, found);
         let mut cells = Cells { row: found, parent_table, wrong: &mut wrong };
         let record = self.columns.build(&mut cells, provenance, &self.artifact.text.app);
-        // What a cell lacks the confidence of the row tells: of remains, no problem is made for each.
+        let at = || format!("table {} page {} byte {} ({})", query.row_table, row.page, row.offset, row.state.name());
+        for (code, field, reason) in wrong {
+            emit.problem(code, format!("{} field {field}: {reason}", at()));
+        }
+        if rows.next().map_err(failed)?.is_some() {
+            emit.problem(Code::RowCountMismatch, format!("{}: given more than once", at()));
+        }
         let mut record = record.map_err(|reason| (reason.to_owned(), true))?;
         let parent = match &mut record {
             Record::Attachment(attachment) => Some(&mut attachment.message),

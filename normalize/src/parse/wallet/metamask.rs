@@ -5,7 +5,7 @@
 use super::Accounts;
 use super::accounts::Entry;
 use crate::parse::node::Node;
-use model::SecretKind;
+use model::{Code, SecretKind};
 use serde_json::{Map, Value};
 
 const APP: &str = "MetaMask";
@@ -29,6 +29,9 @@ pub fn read_persisted(root: &Node<'_>, accounts: &mut Accounts<'_, '_>) {
             Some(text) => Node::inside(text, member.pointer(), member.range()),
             None => member.clone(),
         };
+        if inner.raw().starts_with('{') && !inner.is_valid() {
+            accounts.emit.problem(Code::DocumentDamaged, format!("{}: not a whole JSON document", inner.pointer()));
+        }
         match inner.get("backgroundState") {
             Some(state) => read_state(&state, accounts),
             None => read_state(&inner, accounts),
@@ -96,6 +99,8 @@ fn vault(node: &Node<'_>, accounts: &mut Accounts<'_, '_>) {
     };
     if is_vault(&inner) {
         accounts.secret(SecretKind::Vault, inner.raw().to_owned(), "metamask", node);
+    } else if !matches!(inner.raw(), "" | "null" | "{}") {
+        accounts.emit.problem(Code::ValueUndecodable, format!("{}: a vault of no known form", inner.pointer()));
     }
 }
 
