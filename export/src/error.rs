@@ -36,6 +36,9 @@ pub enum Error {
         /// Why.
         source: WireError,
     },
+    /// A part of a report cannot be made.
+    #[error("report: {0}")]
+    Template(#[source] askama::Error),
     /// Another process holds the working store.
     #[error("{0} is in use by another process")]
     Locked(PathBuf),

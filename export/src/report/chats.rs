@@ -309,7 +309,7 @@ impl Writer<'_, '_> {
             let page = self.section.page_of_next();
             self.report.scratch.put("INSERT OR REPLACE INTO chat_of VALUES (?1, ?2)", rusqlite::params![message.id, page])?;
         }
-        self.section.row(&rendered(&message))
+        self.section.row(&rendered(&message)?)
     }
 
     fn next_chat(&mut self) -> Result<(), Error> {
@@ -331,7 +331,7 @@ impl Writer<'_, '_> {
                 messages: Markup::number(chat.messages),
                 first: Markup::time(chat.first, None),
                 last: Markup::time(chat.last, None),
-            });
+            })?;
             Ok(())
         })?;
         self.section.open(opening, "</div>\n")
@@ -358,13 +358,14 @@ mod tests {
 
     #[test]
     fn a_message_shows_only_what_it_has() {
-        let bare = rendered(&Message { id: "ab".to_owned(), ..Message::default() });
+        let bare = rendered(&Message { id: "ab".to_owned(), ..Message::default() }).unwrap();
         assert!(
             !bare.contains("<p>") && !bare.contains("blockquote") && !bare.contains("out") && bare.contains("id=\"mab\""),
             "{bare}"
         );
         let text = Markup::text("hi", &super::super::mask::Mask::none());
-        let full = rendered(&Message { outgoing: true, text: text.clone(), files: vec![text], more: 3, ..Message::default() });
+        let full =
+            rendered(&Message { outgoing: true, text: text.clone(), files: vec![text], more: 3, ..Message::default() }).unwrap();
         assert!(full.contains("class=\"m out\"") && full.contains("<p><bdi>hi</bdi></p>") && full.contains("3 more"), "{full}");
     }
 }

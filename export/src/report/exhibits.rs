@@ -87,7 +87,7 @@ pub fn overview(report: &Report, pages: &mut Pages) -> Result<(), Error> {
                 incomplete,
                 facts: facts.into_iter().filter(|(_, fact)| !fact.is_nothing()).collect(),
                 id,
-            }))
+            })?)
         })?;
     }
     section.finish("The bundle names no exhibit.")

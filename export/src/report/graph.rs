@@ -32,7 +32,7 @@ pub fn graph(report: &Report, pages: &mut Pages) -> Result<(), Error> {
         line is what a person wrote in a group. A person is a number or an account, not an identity.";
     let mut section = pages.section("people", note)?;
     let Some(picture) = picture(report)? else { return section.finish("No messages between anybody.") };
-    section.row(&rendered(&picture))?;
+    section.row(&rendered(&picture)?)?;
     for (kind, words, shown) in [("exhibit", "devices", SHOWN[0]), ("group", "groups", SHOWN[1]), ("person", "persons", SHOWN[2])]
     {
         let all = scratch.number("SELECT count(*) FROM node WHERE kind = ?1", [kind])?;

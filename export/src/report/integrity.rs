@@ -112,7 +112,7 @@ struct How;
 /// The seals, and what to type.
 pub fn verify(report: &Report, pages: &mut Pages) -> Result<(), Error> {
     let mut section = pages.section("verify", "")?;
-    section.put(&rendered(&How))?;
+    section.put(&rendered(&How)?)?;
     for source in &report.sources {
         for (title, sql) in [
             ("Seal", "SELECT checkpoint, signer, signature FROM seal"),
@@ -120,7 +120,7 @@ pub fn verify(report: &Report, pages: &mut Pages) -> Result<(), Error> {
         ] {
             source.each("", sql, &mut |cells| {
                 let text = |place: usize| Markup::maybe(cells.words(place).as_deref(), &report.mask);
-                section.row(&rendered(&Seal { title, checkpoint: text(0), signer: text(1), signature: text(2) }))
+                section.row(&rendered(&Seal { title, checkpoint: text(0), signer: text(1), signature: text(2) })?)
             })?;
         }
     }

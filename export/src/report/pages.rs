@@ -80,7 +80,7 @@ impl Pages {
             style_hash: format!("sha256-{}", base64(&Sha256::digest(STYLE.as_bytes()))),
             title: title.to_owned(),
         };
-        let head = pages.head(true);
+        let head = pages.head(true)?;
         pages.index.put(head.as_bytes())?;
         Ok(pages)
     }
@@ -101,7 +101,7 @@ impl Pages {
         }
     }
 
-    fn head(&self, index: bool) -> String {
+    fn head(&self, index: bool) -> Result<String, Error> {
         let links = SECTIONS.iter().map(|(key, title, _)| (self.target(key, 1, key, index), *title)).collect();
         rendered(&Head { title: &self.title, style: STYLE, style_hash: &self.style_hash, links, index })
     }
@@ -154,9 +154,11 @@ fn percent(name: &str) -> String {
 }
 
 /// A template's markup.
-pub fn rendered(template: &impl Template) -> String {
-    // Templates write to a string and call nothing that fails.
-    template.render().unwrap_or_default()
+///
+/// # Errors
+/// That it cannot be made: a page without it would look as if there were nothing to show.
+pub fn rendered(template: &impl Template) -> Result<String, Error> {
+    template.render().map_err(Error::Template)
 }
 
 /// A section on its way, over as many pages as it takes.
@@ -254,7 +256,7 @@ impl Section<'_> {
                 sheet.put(link.as_bytes())?;
                 end(sheet)?;
             }
-            let head = self.pages.head(false);
+            let head = self.pages.head(false)?;
             if let Some(folder) = &mut self.pages.folder {
                 let mut sheet = folder.member(&format!("{}-{next}.html", self.key))?;
                 sheet.put(head.as_bytes())?;

@@ -135,7 +135,7 @@ pub fn timeline(report: &Report, pages: &mut Pages) -> Result<(), Error> {
     let mut section =
         pages.section("timeline", "Messages, calls and visited pages by the time that the devices gave them, UTC.")?;
     let Some((first, last, before, after)) = days.span() else { return section.finish("Nothing has a time.") };
-    section.row(&rendered(&picture(report, &days, first, last)))?;
+    section.row(&rendered(&picture(report, &days, first, last))?)?;
     let mut outside = Vec::new();
     for (count, words) in [
         (before, "before it"),

@@ -139,7 +139,7 @@ pub fn wallets(report: &Report, pages: &mut Pages) -> Result<(), Error> {
     scratch.each(sql, [], &mut |row| {
         let wallet = wallet(report, row)?;
         let id = wallet.id.clone();
-        section.open(rendered(&wallet), "</tbody></table></article>\n")?;
+        section.open(rendered(&wallet)?, "</tbody></table></article>\n")?;
         places(report, &mut section, &id)
     })?;
     section.finish("No wallet addresses were found.")
