@@ -3,6 +3,7 @@
 mod ewf;
 mod ewf2;
 mod ewf2_text;
+mod ewf_segments;
 mod ewf_table;
 mod qcow2;
 mod split;

@@ -5,6 +5,7 @@
 use super::super::fields::{self, exact, length, slice, u16le, u32le, u64le};
 use super::super::pieces::{Disk, Layout, Piece};
 use super::super::volume::FileSystem;
+use super::ewf_segments::{Naming, Segments};
 use super::ewf_table::Table;
 use super::tree::{self, Tree};
 use super::{Image, Opened, Stored};
@@ -23,8 +24,8 @@ const SECTION_BYTES: u64 = 76;
 const TREE_BYTES: u64 = 48;
 /// Largest chunk that is believed: the usual one has 32 KiB, the largest that EnCase writes 16 MiB.
 const CHUNK_BYTES_MAX: u64 = 32 << 20;
-/// Segments and sections in one of them that are believed.
-const SEGMENTS_MAX: usize = 20_000;
+const SEGMENTS: Naming = Naming { what: "E01", name: segment_name };
+/// Sections of a segment that are believed.
 const SECTIONS_MAX: usize = 1_000_000;
 
 fn recognize(head: &[u8]) -> bool {
@@ -55,27 +56,15 @@ struct Ewf {
 fn open(source: &Source) -> Result<Option<Opened>, Trouble> {
     let head = exact(source, 0, HEADER_BYTES as usize).map_err(|error| Trouble::of(&error))?;
     let number = u16le(&head, 9);
-    if number != 1 {
-        return match has_first(source) {
-            true => Ok(None),
-            false => Err(Trouble::new(Code::Missing, format!("segment {number} of an E01 image whose first is not there"))),
-        };
+    if !SEGMENTS.is_first(source, number.into())? {
+        return Ok(None);
     }
     let mut told = Told::default();
-    let (mut segments, mut parts) = (vec![source.clone()], Vec::new());
-    told.segment(source, 0);
-    while !told.done && segments.len() < SEGMENTS_MAX {
-        let name = source.neighbours().and_then(|beside| segment_name(beside.name(), segments.len() + 1));
-        let next = name.clone().zip(source.neighbours()).and_then(|(name, beside)| beside.open(&name).ok());
-        let (Some(name), Some(next)) = (name, next) else {
-            let detail = format!("segment {} of the E01 image is not there: it holds what follows", segments.len() + 1);
-            told.troubles.push(Trouble::new(Code::Missing, detail));
-            break;
-        };
-        told.segment(&next, segments.len());
-        parts.push((name, next.clone()));
-        segments.push(next);
-    }
+    let Segments { sources: segments, parts, missing } = SEGMENTS.follow(source, &mut |segment, place| {
+        told.segment(segment, place);
+        told.done
+    });
+    told.troubles.extend(missing);
     let Told { chunk_bytes, size, tables, stored, mut troubles, chunks, tree, .. } = told;
     if chunk_bytes == 0 || size == 0 {
         return Err(troubles.into_iter().next().unwrap_or(Trouble::new(Code::ContainerDamaged, "E01 without a volume section")));
@@ -91,12 +80,6 @@ fn open(source: &Source) -> Result<Option<Opened>, Trouble> {
     let disk = Disk::source(Ewf { segments, tables, chunk_bytes, size });
     let tree = tree.map(|tree| Box::new(tree) as Box<dyn FileSystem>);
     Ok(Some(Opened { disk, troubles, stored, parts, tree }))
-}
-
-/// Whether the first segment of a later one lies beside it; a first whose number is damaged is not its own.
-fn has_first(source: &Source) -> bool {
-    let Some(beside) = source.neighbours() else { return false };
-    segment_name(beside.name(), 1).is_some_and(|name| name != beside.name() && beside.open(&name).is_ok())
 }
 
 /// The name of a segment: `.E01` to `.E99`, then `.EAA` to `.EZZ`, `.FAA` and on to `.ZZZ` (`.L01` and `.LAA` likewise); letters keep

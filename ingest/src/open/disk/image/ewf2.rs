@@ -6,6 +6,7 @@ use super::super::fields::{self, byte, exact, length, slice, some, u32le, u64le}
 use super::super::pieces::{Disk, Layout, Piece};
 use super::super::volume::FileSystem;
 use super::ewf::adler;
+use super::ewf_segments::{Naming, Segments};
 use super::tree::{self, Tree};
 use super::{Image, Opened, Stored, ewf2_text};
 use crate::evidence::Source;
@@ -24,8 +25,8 @@ const TABLE_BYTES: u64 = 32;
 const ENTRY_BYTES: u64 = 16;
 /// Largest chunk that is believed, as in version 1.
 const CHUNK_BYTES_MAX: u64 = 32 << 20;
-/// Segments, and sections in one of them, that are believed.
-const SEGMENTS_MAX: usize = 20_000;
+const SEGMENTS: Naming = Naming { what: "Ex01", name: segment_name };
+/// Sections of a segment that are believed.
 const SECTIONS_MAX: usize = 1_000_000;
 /// Bytes that a section of text or errors may have.
 const TEXT_BYTES_MAX: u64 = 16 << 20;
@@ -85,27 +86,15 @@ struct Ewf2 {
 fn open(source: &Source) -> Result<Option<Opened>, Trouble> {
     let head = exact(source, 0, length(HEADER_BYTES)).map_err(|error| Trouble::of(&error))?;
     let number = u32le(&head, 12);
-    if number != 1 {
-        return match has_first(source) {
-            true => Ok(None),
-            false => Err(Trouble::new(Code::Missing, format!("segment {number} of an Ex01 image whose first is not there"))),
-        };
+    if !SEGMENTS.is_first(source, number.into())? {
+        return Ok(None);
     }
     let mut told = Told::default();
-    let (mut segments, mut parts) = (vec![source.clone()], Vec::new());
-    told.segment(source, 0);
-    while !told.done && segments.len() < SEGMENTS_MAX {
-        let name = source.neighbours().and_then(|beside| segment_name(beside.name(), segments.len() + 1));
-        let next = name.clone().zip(source.neighbours()).and_then(|(name, beside)| beside.open(&name).ok());
-        let (Some(name), Some(next)) = (name, next) else {
-            let detail = format!("segment {} of the Ex01 image is not there: it holds what follows", segments.len() + 1);
-            told.troubles.push(Trouble::new(Code::Missing, detail));
-            break;
-        };
-        told.segment(&next, segments.len());
-        parts.push((name, next.clone()));
-        segments.push(next);
-    }
+    let Segments { sources: segments, parts, missing } = SEGMENTS.follow(source, &mut |segment, place| {
+        told.segment(segment, place);
+        told.done
+    });
+    told.troubles.extend(missing);
     if told.encrypted {
         return Err(Trouble::new(Code::Encrypted, "the password or key file of an encrypted Ex01 image, and a reader of it"));
     }
@@ -116,12 +105,6 @@ fn open(source: &Source) -> Result<Option<Opened>, Trouble> {
     let disk = Disk::source(Ewf2 { segments, tables, chunk_bytes, size });
     let tree = tree.map(|tree| Box::new(tree) as Box<dyn FileSystem>);
     Ok(Some(Opened { disk, troubles, stored, parts, tree }))
-}
-
-/// Whether the first segment of a later one lies beside it; a first whose number is damaged is not its own.
-fn has_first(source: &Source) -> bool {
-    let Some(beside) = source.neighbours() else { return false };
-    segment_name(beside.name(), 1).is_some_and(|name| name != beside.name() && beside.open(&name).is_ok())
 }
 
 /// The name of a segment: `.Ex01` to `.Ex99`, then `.ExAA` to `.ExZZ`, `.EyAA` and on to `.EzZZ`.
