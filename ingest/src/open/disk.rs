@@ -3,7 +3,7 @@
 //! **Paths.** A partition's entries stand below `p` and its number (`p1/Users/…`: place in the GPT or the map from 1; in the MBR 1 to 4,
 //! logical ones from 5); those of a file system without a table have no prefix. An alternate stream is `name:stream`. Names of
 //! ours begin with `$`: `$media` is the disk that an image holds, `$volume` a volume that is not read, `$part/…` the other files of
-//! an image that is the whole exhibit, `$orphan/…` what no folder leads to.
+//! an image that is the whole exhibit, `$orphan/…` what no folder leads to, `$decrypted` what an encrypted volume holds: a disk of its own.
 //!
 //! **Nothing is left out.** What no entry covers (free space, slack, gaps between partitions, the file system's own tables) is scanned in
 //! place: of `$media`, or of the item itself where the image is raw. Byte offsets of what is found there are offsets on the disk.
@@ -70,7 +70,12 @@ struct Volume {
     ends: Option<(ItemStatus, Trouble)>,
     /// What it is, where it is known and not read.
     known: Option<&'static str>,
+    /// Whether what it holds is an entry of its own.
+    unlocked: bool,
 }
+
+/// Settings and passwords.
+type With<'a> = (&'a Settings, &'a [String]);
 
 struct Disk {
     name: &'static str,
@@ -91,7 +96,7 @@ struct Disk {
     volume_bytes: u64,
 }
 
-fn open(source: &Source, settings: &Settings, _passwords: &[String]) -> Result<Box<dyn Container>, Trouble> {
+fn open(source: &Source, settings: &Settings, passwords: &[String]) -> Result<Box<dyn Container>, Trouble> {
     let (name, opened) = match unwrap(source)? {
         Some((format, None)) => return Ok(Box::new(Disk::part(format, source))),
         Some((format, Some(opened))) => (format, opened),
@@ -115,7 +120,7 @@ fn open(source: &Source, settings: &Settings, _passwords: &[String]) -> Result<B
         nested,
         volume_bytes: 0,
     };
-    disk.find(settings, source.size(), opened.tree);
+    disk.find((settings, passwords), source.size(), opened.tree);
     Ok(Box::new(disk))
 }
 
@@ -149,8 +154,8 @@ impl Disk {
     }
 
     /// Lists the disk: its partitions, their file systems, and what stands for the disk itself.
-    fn find(&mut self, settings: &Settings, stored_bytes: u64, tree: Option<Box<dyn FileSystem>>) {
-        let media = self.media.clone();
+    fn find(&mut self, with: With<'_>, stored_bytes: u64, tree: Option<Box<dyn FileSystem>>) {
+        let (settings, media) = (with.0, self.media.clone());
         let size = media.size();
         let allowed = stored_bytes.saturating_mul(settings.ingest.cap_ratio).max(MEDIA_FLOOR_BYTES);
         // As much as could come out of the disk if it were given raw.
@@ -160,9 +165,9 @@ impl Disk {
         let mut covered = Vec::new();
         if let Some(tree) = tree {
             self.list(&*tree, "", b"", 0, settings, &mut covered);
-            self.volumes.push(Volume { source: media, system: Some(tree), ends: None, known: None });
+            self.volumes.push(Volume { source: media, system: Some(tree), ends: None, known: None, unlocked: false });
         } else if !self.nested {
-            self.volumes(settings, &mut covered);
+            self.volumes(with, &mut covered);
         }
         self.uncovered = gaps(covered, size);
         if !self.raw {
@@ -179,13 +184,13 @@ impl Disk {
     }
 
     /// Lists the volumes of the disk.
-    fn volumes(&mut self, settings: &Settings, covered: &mut Vec<(u64, u64)>) {
+    fn volumes(&mut self, with: With<'_>, covered: &mut Vec<(u64, u64)>) {
         let media = self.media.clone();
         let size = media.size();
         let head = self.beginning(&media, "");
         let table = if volume::recognize(&head) { None } else { table::read(&media) };
         match table {
-            None => self.volume(media.clone(), 0, Vec::new(), settings, covered),
+            None => self.volume(media.clone(), 0, Vec::new(), with, covered),
             Some(table) => {
                 self.name = if self.name.is_empty() { table.kind } else { self.name };
                 self.troubles.extend(table.troubles);
@@ -199,7 +204,7 @@ impl Disk {
                     if start < size && partition.size > 0 {
                         // A file system is read as far as the disk goes, but knows the size it should have.
                         let volume = Window::source(&media, start, partition.size);
-                        self.volume(volume, start, format!("p{}/", partition.number).into_bytes(), settings, covered);
+                        self.volume(volume, start, format!("p{}/", partition.number).into_bytes(), with, covered);
                     }
                 }
             }
@@ -224,17 +229,23 @@ impl Disk {
     }
 
     /// Lists one volume.
-    fn volume(&mut self, source: Source, start: u64, prefix: Vec<u8>, settings: &Settings, covered: &mut Vec<(u64, u64)>) {
+    fn volume(&mut self, source: Source, start: u64, prefix: Vec<u8>, with: With<'_>, covered: &mut Vec<(u64, u64)>) {
         let index = u16::try_from(self.volumes.len()).unwrap_or(u16::MAX);
         let place =
             if prefix.is_empty() { String::new() } else { format!("{}: ", String::from_utf8_lossy(&prefix[..prefix.len() - 1])) };
         let head = self.beginning(&source, &place);
-        let (mut ends, mut known, mut system) = (None, None, None);
+        let (mut ends, mut known, mut system, mut unlocked) = (None, None, None, None);
         match (volume::unread(&head), volume::kind(&head)) {
             (Some(unread), _) => {
                 self.name = if self.name.is_empty() { unread.name } else { self.name };
                 ends = unread.needs.map(|needs| (ItemStatus::Locked, Trouble::new(code_of(unread), needs)));
                 known = Some(unread.name);
+                let opened = guard(|| volume::unlock(unread, &source, with.1)).flatten();
+                match opened {
+                    Some(Ok(plain)) => (ends, unlocked) = (None, Some(plain)),
+                    Some(Err(trouble)) => ends = Some((ItemStatus::Locked, trouble)),
+                    None => {}
+                }
             }
             (None, Some(kind)) => {
                 self.name = if self.name.is_empty() { kind.name } else { self.name };
@@ -253,13 +264,18 @@ impl Disk {
             }
         }
         if let Some(system) = &system {
-            self.list(&**system, &place, &prefix, start, settings, covered);
+            self.list(&**system, &place, &prefix, start, with.0, covered);
         } else {
             let size = source.size();
             covered.push((start, start.saturating_add(size)));
             self.take(plain([&prefix[..], b"$volume"].concat(), size, Some(size)), At::Volume(index));
         }
-        self.volumes.push(Volume { source, system, ends, known });
+        self.volumes.push(Volume { source, system, ends, known, unlocked: unlocked.is_some() });
+        if let Some(source) = unlocked {
+            let (index, size) = (u16::try_from(self.volumes.len()).unwrap_or(u16::MAX), source.size());
+            self.take(plain([&prefix[..], b"$decrypted"].concat(), size, Some(size)), At::Plain(index));
+            self.volumes.push(Volume { source, system: None, ends: None, known: None, unlocked: false });
+        }
     }
 
     /// Lists the entries of a volume that comes next and begins at a byte of the disk.
@@ -371,13 +387,14 @@ impl Container for Disk {
             }
             At::Volume(volume) => {
                 let volume = self.volumes.get(usize::from(*volume))?;
-                Some(Special { scan: None, ends: volume.ends.clone(), definition: volume.known.map(str::to_owned) })
+                let scan: Option<Ranges> = volume.unlocked.then(|| Arc::from([]));
+                Some(Special { scan, ends: volume.ends.clone(), definition: volume.known.map(str::to_owned) })
             }
             // What it holds is read as the disk.
             At::Part(_) => {
                 Some(Special { scan: Some(Arc::new([])), ends: None, definition: Some("part of a split image".to_owned()) })
             }
-            At::File(..) | At::Nowhere => None,
+            At::File(..) | At::Plain(_) | At::Nowhere => None,
         }
     }
 
@@ -422,7 +439,9 @@ impl Disk {
         let none = || Trouble::new(Code::ContainerDamaged, "no such entry");
         match self.places.get(index).ok_or_else(none)? {
             At::Media => Ok(self.media.clone()),
-            At::Volume(volume) => self.volumes.get(usize::from(*volume)).map(|volume| volume.source.clone()).ok_or_else(none),
+            At::Volume(volume) | At::Plain(volume) => {
+                self.volumes.get(usize::from(*volume)).map(|volume| volume.source.clone()).ok_or_else(none)
+            }
             At::Part(part) => self.parts.get(usize::from(*part)).map(|(_, source)| source.clone()).ok_or_else(none),
             At::Nowhere => Ok(Source::Memory(Arc::new([]))),
             At::File(volume, key) => {

@@ -24,6 +24,8 @@ pub enum At {
     Media,
     /// A volume as a whole.
     Volume(u16),
+    /// What an encrypted volume holds.
+    Plain(u16),
     /// Another file of the image.
     Part(u16),
 }

@@ -11,9 +11,11 @@ mod hfs;
 mod hfs_packed;
 mod hfs_tree;
 mod iso;
+mod luks;
 mod ntfs;
 mod ntfs_packed;
 mod ntfs_record;
+mod sectors;
 
 use super::fields::{slice, u16be, u16le, u32be, u32le};
 use super::image::Stored;
@@ -63,6 +65,11 @@ pub struct Unread {
     pub recognize: fn(&[u8]) -> bool,
     /// What it needs; `None` where nothing in it is wanted.
     pub needs: Option<&'static str>,
+}
+
+/// Opens an encrypted volume of a kind that is opened; `None` for the others. A trouble says which key is wanted.
+pub fn unlock(kind: &Unread, volume: &Source, passwords: &[String]) -> Option<Result<Source, Trouble>> {
+    (kind.name == "LUKS").then(|| luks::unlock(volume, passwords))
 }
 
 /// Whether bytes stand at a place.
