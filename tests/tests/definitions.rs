@@ -1,6 +1,7 @@
 //! The page that teaches to write a definition, followed word for word: `haul artifacts check`, and databases nobody knows.
 
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, reason = "databases of our own making")]
 
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
