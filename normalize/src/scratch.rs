@@ -130,7 +130,8 @@ fn harden(connection: &mut Connection, limits: &config::Normalize, size_bytes: u
         (Limit::SQLITE_LIMIT_FUNCTION_ARG, 100),
         (Limit::SQLITE_LIMIT_ATTACHED, 0),
         (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1_000),
-        (Limit::SQLITE_LIMIT_VARIABLE_NUMBER, 100),
+        // A recovered row is put back with one variable a column and one for its rowid; Core Data has tables of hundreds.
+        (Limit::SQLITE_LIMIT_VARIABLE_NUMBER, 2_001),
         (Limit::SQLITE_LIMIT_TRIGGER_DEPTH, 1),
         (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
     ] {
@@ -253,6 +254,14 @@ mod tests {
         assert_eq!(listing(folder.path()), before, "no -shm, no checkpoint");
         drop(evidence);
         assert_eq!(listing(folder.path()), before);
+    }
+
+    #[test]
+    fn a_row_of_the_widest_table_can_be_put_back() {
+        let folder = scratch("CREATE TABLE t (a)");
+        let marks: Vec<_> = (1..=2_000).map(|number| format!("?{number}")).collect();
+        let values = format!("SELECT ?2001 FROM (VALUES ({}))", marks.join(", "));
+        assert_eq!(open(folder.path()).connection.prepare(&values).unwrap().parameter_count(), 2_001);
     }
 
     #[test]
