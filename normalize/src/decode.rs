@@ -9,6 +9,7 @@ pub mod extra;
 pub mod gzip;
 pub mod imessage;
 mod md5_hex;
+pub mod path;
 pub mod phone;
 pub mod protobuf;
 pub mod time;
@@ -22,7 +23,8 @@ use rusqlite::types::ValueRef;
 const FLAGS: FunctionFlags =
     FunctionFlags::SQLITE_UTF8.union(FunctionFlags::SQLITE_DETERMINISTIC).union(FunctionFlags::SQLITE_DIRECTONLY);
 
-/// Registers every decoder on a connection; national phone numbers are read as of `region`.
+/// Registers every decoder on a connection; national phone numbers are read as of `region`. Where the database lies is told afterwards,
+/// by [`path::register`].
 ///
 /// # Errors
 /// What SQLite says.
@@ -33,6 +35,7 @@ pub fn register(connection: &Connection, region: Option<&str>) -> rusqlite::Resu
     gzip::register(connection)?;
     imessage::register(connection)?;
     md5_hex::register(connection)?;
+    path::register(connection, "")?;
     protobuf::register(connection)?;
     time::register(connection)?;
     typedstream::register(connection)?;

@@ -51,6 +51,7 @@ pub fn read_database(input: &Input<'_>, set: &Set, emit: &mut Emit<'_>) -> Outco
 fn open(input: &Input<'_>, emit: &mut Emit<'_>) -> Result<(Evidence, Schema, bool), Outcome> {
     let opened = |companions: bool| {
         let evidence = Evidence::open(input.folder, input.limits, input.unit.region.as_deref(), companions)?;
+        crate::decode::path::register(&evidence.connection, &input.unit.primary.item.path)?;
         let schema = Schema::read(&evidence.connection)?;
         Ok((evidence, schema))
     };
