@@ -174,4 +174,74 @@ const SAMPLES: &[Sample] = &[
             ("message", &["Video chat ended", "606597122.8084569", "\"message_type\":\"system\""]),
         ],
     },
+    // 18 messages, 7 conversations; 6 of the messages are pictures and videos. Direction as plaso reads it.
+    Sample {
+        path: "android/plaso/tango_android_tc.db",
+        rows: &[("messages→message", 18, 18), ("conversations→thread", 7, 7), ("messages→attachment", 18, 6)],
+        values: &[
+            ("message", &["Hey! How are you", "\"outgoing\":true", "1452868881609"]),
+            ("message", &["big belly", "\"outgoing\":false", "sw9dX9KKt9JIhOxd2Kkv9Q"]),
+            ("thread", &["Tango", "mC5mPUPZh1ZsQP2zhN8s-g"]),
+        ],
+    },
+    // 8 notes.
+    Sample {
+        path: "ios/plaso/NoteStore.sqlite",
+        rows: NOTES_PLASO,
+        values: &[
+            ("message", &["This is my first note.", "607048608.768755"]),
+            ("message", &["\"status\":\"locked\"", "My Super Secret Note"]),
+        ],
+    },
+    // iLEAPP: 14 notes, 4 people in 2 shared ones.
+    Sample {
+        path: "ios/ileapp/notes.notes.josh_ios17_ffs.zip!NoteStore.sqlite",
+        rows: NOTES_17,
+        values: &[("message", &["My shared iOS 17 note"]), ("message", &["\"status\":\"deleted\"", "743869485.823036"])],
+    },
+    Sample {
+        path: "ios/ileapp/cloudkitSharing.cloudkit_participants.belkasoft_ctf6_ios_device1.zip!NoteStore.sqlite",
+        rows: NOTES_16,
+        values: &[("message", &["Multi + D (1000 iu)", "717361523.945815"])],
+    },
+    // 3 notes, 7 folders, 2 accounts.
+    Sample {
+        path: "computers/plaso/NotesV7.storedata",
+        rows: &[("ZNOTE→message", 3, 3), ("ZFOLDER→thread", 7, 7), ("ZACCOUNT→account", 2, 2)],
+        values: &[("message", &["example@example.com", "445898261.544614"])],
+    },
+    // 3 interactions, 3 contacts.
+    Sample {
+        path: "ios/mvt-ios_backup/1f/1f5a521220a3ad80ebfdc196978df8e7a2e49dee",
+        rows: &[("ZINTERACTIONS→message", 3, 3), ("ZCONTACTS→account", 3, 3)],
+        values: &[
+            ("message", &["\"recipient\":\"+14155550100\"", "\"outgoing\":true"]),
+            ("message", &["\"sender\":\"+14155550101\""]),
+        ],
+    },
+    // 1 entry, 1 participant (of no entry).
+    Sample {
+        path: "ios/mvt-ios_backup/20/2041457d5fe04d39d0ab481178355df6781e6858",
+        rows: &[("CalendarItem→message", 1, 1), ("Participant→participant", 1, 0)],
+        values: &[("message", &["Super interesting meeting", "2023-04-18T09:15:00Z", "\"sender\":\"user@example.org\""])],
+    },
+];
+const NOTES_PLASO: &[(&str, u64, u64)] = &[
+    ("ZICNOTEDATA→message", 8, 8),
+    ("ZICCLOUDSYNCINGOBJECT→thread", 28, 3),
+    ("ZICCLOUDSYNCINGOBJECT→account", 28, 1),
+    ("ZICCLOUDSYNCINGOBJECT→attachment", 28, 0),
+];
+const NOTES_17: &[(&str, u64, u64)] = &[
+    ("ZICNOTEDATA→message", 14, 14),
+    ("ZICNOTEPARTICIPANT→participant", 4, 4),
+    ("ZICCLOUDSYNCINGOBJECT→thread", 36, 3),
+    ("ZICCLOUDSYNCINGOBJECT→account", 36, 1),
+    ("ZICCLOUDSYNCINGOBJECT→attachment", 36, 0),
+];
+const NOTES_16: &[(&str, u64, u64)] = &[
+    ("ZICNOTEDATA→message", 6, 6),
+    ("ZICCLOUDSYNCINGOBJECT→thread", 9, 2),
+    ("ZICCLOUDSYNCINGOBJECT→account", 9, 1),
+    ("ZICCLOUDSYNCINGOBJECT→attachment", 9, 0),
 ];
