@@ -3,6 +3,8 @@
 //! `pipeline.toml` beside this crate holds every key with its default and a comment; a test keeps it equal to
 //! [`Settings::default`]. Reads: one TOML file. Writes: nothing.
 
+pub mod share;
+
 use model::Digest;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -49,6 +49,10 @@ pub enum Command {
     Export(Export),
     /// Write a page that shows what bundles hold: chats, wallets, people, problems; no script, no network
     Report(Report),
+    /// Give a part of a bundle to someone else: chosen rows, hidden fields, proof under the original seal, encrypted
+    Share(Share),
+    /// Open what another unit shared: decrypt, check, and put it in its place
+    Open(Open),
     /// Make the unit's signing key
     Keygen(Keygen),
     /// The keys of other units: who is trusted, since when, for what
@@ -254,6 +258,68 @@ pub struct Report {
     /// Write the values of seed phrases and private keys; they are masked otherwise
     #[arg(long)]
     pub show_secrets: bool,
+}
+
+/// `haul share`.
+#[derive(Args, Debug)]
+pub struct Share {
+    /// A sealed and signed bundle, merged or not
+    pub bundle: PathBuf,
+    /// Who gets it: an SSH public key (a line, or a file of them) or `age1…` (can be repeated)
+    #[arg(long = "to")]
+    pub recipients: Vec<String>,
+    /// File to write; it must not exist
+    #[arg(short, long)]
+    pub out: Option<PathBuf>,
+    /// What may leave: unit, ngo, platform, stop-payment, or a file of your own (….toml)
+    #[arg(long, default_value = "unit")]
+    pub profile: String,
+    /// Only rows that have all these words
+    #[arg(long)]
+    pub only: Option<String>,
+    /// Only rows that have any line of this file
+    #[arg(long)]
+    pub selectors: Option<PathBuf>,
+    /// Only these kinds, comma-separated
+    #[arg(long, value_delimiter = ',', value_parser = clap::builder::PossibleValuesParser::new(export::search::KINDS))]
+    pub kinds: Vec<String>,
+    /// Only rows of this app
+    #[arg(long)]
+    pub app: Option<String>,
+    /// Hide this field besides: table.column, or a column of every table (can be repeated)
+    #[arg(long)]
+    pub hide: Vec<String>,
+    /// What the receiver may use it for
+    #[arg(long)]
+    pub purpose: String,
+    /// How far it may travel (Traffic Light Protocol 2.0)
+    #[arg(long, default_value = "amber", value_parser = ["red", "amber+strict", "amber", "green", "clear"])]
+    pub handling: String,
+    /// Until when it may be kept (a date, 2027-01-31)
+    #[arg(long)]
+    pub retain_until: jiff::civil::Date,
+    /// Who the devices' owners are, said by you under your name (--actor) [default: unknown, possible victim]
+    #[arg(long, requires = "actor")]
+    pub owners: Option<String>,
+    /// Show what would leave and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Write it readable for everyone
+    #[arg(long, conflicts_with = "recipients")]
+    pub unencrypted: bool,
+}
+
+/// `haul open`.
+#[derive(Args, Debug)]
+pub struct Open {
+    /// The file that was sent
+    pub file: PathBuf,
+    /// Partial bundle to write; it must not exist
+    #[arg(short, long)]
+    pub out: PathBuf,
+    /// Private key to open it with: SSH or age [default: the unit's own key]
+    #[arg(long)]
+    pub identity: Option<PathBuf>,
 }
 
 /// `haul keygen`.

@@ -36,15 +36,15 @@ pub fn search(arguments: &cli::Search) -> Result<u8> {
     Ok(0)
 }
 
+/// The lines of a watch list.
+pub fn selectors(path: &Path) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    Ok(lines.map(str::to_owned).collect())
+}
+
 fn query(arguments: &cli::Search) -> Result<Query> {
-    let selectors = match &arguments.selectors {
-        None => Vec::new(),
-        Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-            lines.map(str::to_owned).collect()
-        }
-    };
+    let selectors = arguments.selectors.as_deref().map(selectors).transpose()?.unwrap_or_default();
     let words = arguments.words.clone();
     if words.is_empty() && selectors.is_empty() {
         bail!("nothing to look for: give --for WORDS or --selectors FILE with at least one line");
