@@ -1,5 +1,9 @@
 //! What can be typed.
 
+mod matching;
+
+pub use matching::{Answer, Approve, Finish, Match, MatchCommand, Request};
+
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -39,7 +43,7 @@ pub enum Command {
     Verify(Verify),
     /// Join bundles of any units and cases into one; order, grouping and repetition change nothing
     Merge(Merge),
-    /// List the observables that two bundles of your own have in common, and on which exhibits
+    /// What two bundles of your own have in common, or, by two files, what another unit and yours have
     Match(Match),
     /// Go back to the evidence and print the raw value that a record, sighting or item comes from
     Explain(Explain),
@@ -139,18 +143,6 @@ pub struct Merge {
     /// Do not sign the merged bundle; it says so
     #[arg(long)]
     pub unsigned: bool,
-}
-
-/// `haul match`.
-#[derive(Args, Debug)]
-pub struct Match {
-    /// A bundle, merged or not
-    pub first: PathBuf,
-    /// Another
-    pub second: PathBuf,
-    /// One JSON object a line
-    #[arg(long)]
-    pub jsonl: bool,
 }
 
 /// `haul explain`.
