@@ -11,15 +11,16 @@ pub use state::{ExhibitState, read_states};
 use crate::{Error, Sealed};
 use model::wire::{Batch, from_bytes};
 use model::{Body, Digest, Entry, Id, Kind, Stage};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use stream::{Delivery, Position, Topic, crash, embedded};
 
-/// Frames of the write-ahead log (4 KiB each) before it is folded back: larger than one transaction, so that a page that changes
-/// in several transactions is copied once.
-const LOG_FRAMES: i64 = 8192;
+/// Frames of the write-ahead log (4 KiB each) before it is folded back: larger than several transactions, so that a page that changes
+/// in each of them is copied, and synced, once.
+const LOG_FRAMES: i64 = 65_536;
 
 /// Bytes of bodies that wait for a commit at most, but for the last delivery.
 const PENDING_CAP_BYTES: usize = 32 << 20;
@@ -427,6 +428,8 @@ pub(crate) fn connect(path: &Path, cache_bytes: u64) -> rusqlite::Result<Connect
     // In WAL mode NORMAL keeps the store consistent through a crash; what a power cut loses is delivered or walked again.
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "wal_autocheckpoint", LOG_FRAMES)?;
+    // Folding the log back at the end would copy a store that is about to be removed; whoever opens it again reads its log.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     let kibibytes = i64::try_from(cache_bytes >> 10).unwrap_or(i64::MAX);
     connection.pragma_update(None, "cache_size", -kibibytes)?;
     connection.set_prepared_statement_cache_capacity(64);

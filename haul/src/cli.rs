@@ -61,7 +61,7 @@ pub enum Command {
     Custody(CustodyArguments),
     /// Create the topics of a fleet
     Topics(Topics),
-    /// List every definition and parser
+    /// List every definition and parser, or try a definition of your own
     Artifacts(Artifacts),
 }
 
@@ -350,4 +350,30 @@ pub struct Artifacts {
     /// Folder with artifact definitions of your own
     #[arg(long)]
     pub artifacts: Option<PathBuf>,
+    /// What to do instead of listing.
+    #[command(subcommand)]
+    pub command: Option<ArtifactsCommand>,
+}
+
+/// What can be done with a definition.
+#[derive(Subcommand, Debug)]
+pub enum ArtifactsCommand {
+    /// Check a definition by itself, and show what it reads from a database
+    Check(ArtifactsCheck),
+}
+
+/// `haul artifacts check`.
+#[derive(Args, Debug)]
+pub struct ArtifactsCheck {
+    /// The definition
+    pub definition: PathBuf,
+    /// A SQLite database to try it on; its -wal and -journal beside it are read with it, none of them is changed
+    #[arg(long)]
+    pub against: Option<PathBuf>,
+    /// Rows of each kind to show
+    #[arg(long, default_value_t = 3)]
+    pub show: u32,
+    /// Parse although the kernel cannot confine the parsers
+    #[arg(long)]
+    pub weak_sandbox: bool,
 }

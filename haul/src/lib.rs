@@ -5,6 +5,7 @@
 //! ends in the same bundle; an exhibit that fails holds up no other. Limits: as many exhibits at once as
 //! memory and workers allow ([`several`]).
 
+pub mod artifacts;
 pub mod cli;
 pub mod custody;
 pub mod exchange;
@@ -50,7 +51,7 @@ pub fn dispatch(command: Command) -> Result<u8> {
         Command::Keys(arguments) => keys::keys(&arguments),
         Command::Custody(arguments) => custody::command(&arguments),
         Command::Topics(arguments) => topics(&arguments),
-        Command::Artifacts(arguments) => artifacts(&arguments),
+        Command::Artifacts(arguments) => artifacts::artifacts(&arguments),
     }
 }
 
@@ -63,19 +64,6 @@ fn topics(arguments: &cli::Topics) -> Result<u8> {
     let mut out = std::io::stdout().lock();
     for line in stream::kafka::create_topics(&settings.kafka)? {
         writeln!(out, "{line}")?;
-    }
-    Ok(0)
-}
-
-/// `haul artifacts`: every definition and parser.
-fn artifacts(arguments: &cli::Artifacts) -> Result<u8> {
-    let set = normalize::artifact::Set::load(arguments.artifacts.as_deref())?;
-    let mut out = std::io::stdout().lock();
-    for line in set.list() {
-        writeln!(out, "{line}")?;
-    }
-    for parser in normalize::parse::PARSERS {
-        writeln!(out, "{} · parser · version {}", parser.name(), parser.version())?;
     }
     Ok(0)
 }

@@ -29,6 +29,15 @@ impl Progress {
     pub fn new(exhibit: &str, several: bool) -> Progress {
         let plain = several || !std::io::stderr().is_terminal();
         let target = if plain { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr_with_hz(5) };
+        Progress::on(target, exhibit, plain)
+    }
+
+    /// Counts and says nothing.
+    pub fn silent() -> Progress {
+        Progress::on(ProgressDrawTarget::hidden(), "", false)
+    }
+
+    fn on(target: ProgressDrawTarget, exhibit: &str, plain: bool) -> Progress {
         let bar = ProgressBar::with_draw_target(Some(0), target);
         let template = "{prefix} {bar:24} {bytes}/{total_bytes} {bytes_per_sec} ETA {eta} · {msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {

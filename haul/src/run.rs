@@ -33,6 +33,29 @@ struct Bench {
     several: bool,
 }
 
+/// Makes one bundle and tells nobody: no progress, no summary, no custody entry.
+pub fn quietly(arguments: cli::Run) -> Result<PathBuf> {
+    let settings = settings(&arguments)?;
+    let mut jobs = raid::jobs(&arguments)?;
+    let Some(raid::Exhibited { job, .. }) = jobs.pop().filter(|_| jobs.is_empty()) else {
+        bail!("one exhibit at a time");
+    };
+    let support = support(&arguments)?;
+    let bench = Bench { settings, arguments, key: None, support, owners: BTreeMap::new(), several: false };
+    let work = bench.arguments.out.join(".haul");
+    fs::create_dir_all(&work)?;
+    Ok(stages(&bench, &job, &work, &Progress::silent())?.path)
+}
+
+/// What confines the parsers here; an error where nothing does and that was not agreed to.
+fn support(arguments: &cli::Run) -> Result<normalize::sandbox::Support> {
+    let support = normalize::sandbox::support();
+    if !support.full() && !arguments.weak_sandbox {
+        bail!("this kernel cannot confine parsers ({support}); --weak-sandbox parses all the same and says so in the run record");
+    }
+    Ok(support)
+}
+
 /// Runs every exhibit; the exit code is 0 if all were sealed and read to their end, 1 if not.
 pub fn run(arguments: cli::Run) -> Result<u8> {
     let mut settings = settings(&arguments)?;
@@ -44,10 +67,7 @@ pub fn run(arguments: cli::Run) -> Result<u8> {
     if let Some(job) = jobs.iter().find(|job| out.starts_with(&job.evidence)) {
         bail!("--out {} lies inside the evidence {}", out.display(), job.evidence.display());
     }
-    let support = normalize::sandbox::support();
-    if !support.full() && !arguments.weak_sandbox {
-        bail!("this kernel cannot confine parsers ({support}); --weak-sandbox parses all the same and says so in the run record");
-    }
+    let support = support(&arguments)?;
     let key = if arguments.unsigned { None } else { Some(crate::keys::unit_key()?) };
     let (at_once, workers) = several::plan(&settings, jobs.len());
     settings.workers = workers;
@@ -93,7 +113,7 @@ fn exhibit(bench: &Bench, job: &Job) -> Result<bool> {
     let _lock = lock(&work)?;
     same_run(bench, job, &work)?;
     journal.append("started", started(bench, job))?;
-    let sealed = match stages(bench, job, &work) {
+    let sealed = match stages(bench, job, &work, &Progress::new(&job.number, bench.several)) {
         Ok(sealed) => sealed,
         Err(error) => {
             journal.append("failed", json!({"error": format!("{error:#}")}))?;
@@ -162,8 +182,7 @@ fn started(bench: &Bench, job: &Job) -> serde_json::Value {
 }
 
 /// Joins the stages over bounded queues: ingest → items → normalize → records → export.
-fn stages(bench: &Bench, job: &Job, work: &Path) -> Result<Sealed> {
-    let progress = Progress::new(&job.number, bench.several);
+fn stages(bench: &Bench, job: &Job, work: &Path, progress: &Progress) -> Result<Sealed> {
     let stage = open_stage(&bench.settings, work)?;
     let exhibit = Exhibit::id_of(&job.case_label, &job.number);
     let context = export::Context {
@@ -174,7 +193,7 @@ fn stages(bench: &Bench, job: &Job, work: &Path) -> Result<Sealed> {
     };
     let done = export::done_items(&context, exhibit)?;
     let (queues, mut units, mut batches) = embedded::queues(UNIT_QUEUE, BATCH_QUEUE);
-    let watch = Watch { progress: &progress, done };
+    let watch = Watch { progress, done };
     let normalizing = normalize::Context {
         settings: bench.settings.clone(),
         stage: stage.clone(),

@@ -3,31 +3,25 @@
 use anyhow::Result;
 use model::text::escape;
 use rusqlite::Connection;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
-/// Counts of one bundle, in the order they are printed.
-const COUNTS: &[(&str, &str)] = &[
-    ("messages", "SELECT count(*) FROM message WHERE state = 'live'"),
-    ("threads", "SELECT count(*) FROM thread WHERE state = 'live'"),
-    ("contacts", "SELECT count(*) FROM contact WHERE state = 'live'"),
-    ("calls", "SELECT count(*) FROM call WHERE state = 'live'"),
-    ("device facts", "SELECT count(*) FROM device WHERE state = 'live'"),
-    ("attachments", "SELECT count(*) FROM attachment WHERE state = 'live'"),
-    ("visits", "SELECT count(*) FROM visit WHERE state = 'live'"),
-    ("locations", "SELECT count(*) FROM location WHERE state = 'live'"),
-    ("secrets", "SELECT count(*) FROM secret"),
-    ("problems", "SELECT count(*) FROM problem"),
+/// Tables of records and what their live rows are called, in the order they are printed; rows of the others are told only if they are
+/// deleted or older.
+const RECORDS: [(&str, Option<&str>); 11] = [
+    ("message", Some("messages")),
+    ("thread", Some("threads")),
+    ("contact", Some("contacts")),
+    ("call", Some("calls")),
+    ("device", Some("device facts")),
+    ("attachment", Some("attachments")),
+    ("visit", Some("visits")),
+    ("location", Some("locations")),
+    ("account", None),
+    ("contact_point", None),
+    ("participant", None),
 ];
-
-/// Records that are deleted, or older versions of live ones, by kind.
-const NOT_LIVE: &str = "SELECT kind || ' ' || state, count(*) FROM (
-  SELECT 'message' AS kind, state FROM message UNION ALL SELECT 'thread', state FROM thread UNION ALL SELECT 'account', state FROM account
-  UNION ALL SELECT 'contact', state FROM contact UNION ALL SELECT 'contact_point', state FROM contact_point
-  UNION ALL SELECT 'call', state FROM call UNION ALL SELECT 'attachment', state FROM attachment
-  UNION ALL SELECT 'participant', state FROM participant UNION ALL SELECT 'device', state FROM device
-  UNION ALL SELECT 'visit', state FROM visit UNION ALL SELECT 'location', state FROM location)
-  WHERE state <> 'live' GROUP BY 1 ORDER BY 1";
 
 /// Prints what is in a bundle to stdout and its problems to stderr; false if part of the exhibit could not be read to its end.
 pub fn print(bundle: &Path) -> Result<bool> {
@@ -43,19 +37,37 @@ pub fn print(bundle: &Path) -> Result<bool> {
         connection.query_row("SELECT number, container FROM exhibit", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
     writeln!(out, "  exhibit {} ({})", escape(&number), escape(&container))?;
     grouped(&connection, &mut out, "items", "SELECT status, count(*) FROM item GROUP BY 1 ORDER BY 1")?;
-    for (name, sql) in COUNTS {
-        let count: i64 = connection.query_row(sql, [], |row| row.get(0))?;
+    let (mut apps, mut not_live) = (BTreeMap::<String, i64>::new(), BTreeMap::<String, i64>::new());
+    for (table, name) in RECORDS {
+        // One pass over each table: a phone has hundreds of thousands of messages.
+        let mut live = 0;
+        let app = if table == "message" { "app" } else { "NULL" };
+        let mut statement = connection.prepare(&format!("SELECT {app}, state, count(*) FROM {table} GROUP BY 1, 2"))?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (app, state, count): (Option<String>, String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            match state.as_str() {
+                "live" => {
+                    live += count;
+                    if table == "message" {
+                        *apps.entry(app.unwrap_or_else(|| "?".to_owned())).or_default() += count;
+                    }
+                }
+                state => *not_live.entry(format!("{table} {state}")).or_default() += count,
+            }
+        }
+        if let Some(name) = name.filter(|_| live > 0) {
+            writeln!(out, "  {name}: {live}")?;
+        }
+    }
+    for (name, table) in [("secrets", "secret"), ("problems", "problem")] {
+        let count: i64 = connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))?;
         if count > 0 {
             writeln!(out, "  {name}: {count}")?;
         }
     }
-    grouped(
-        &connection,
-        &mut out,
-        "messages by app",
-        "SELECT app, count(*) FROM message WHERE state = 'live' GROUP BY 1 ORDER BY 1",
-    )?;
-    grouped(&connection, &mut out, "deleted and older", NOT_LIVE)?;
+    list(&mut out, "messages by app", &apps)?;
+    list(&mut out, "deleted and older", &not_live)?;
     grouped(&connection, &mut out, "observables", "SELECT kind, count(*) FROM observable GROUP BY 1 ORDER BY 1")?;
     let wallets = "SELECT chain, count(*) FROM observable WHERE kind = 'wallet_address' GROUP BY 1 ORDER BY 1";
     grouped(&connection, &mut out, "wallet addresses", wallets)?;
@@ -73,9 +85,14 @@ fn grouped(connection: &Connection, out: &mut dyn Write, name: &str, sql: &str) 
     let mut parts = Vec::new();
     while let Some(row) = rows.next()? {
         let word: Option<String> = row.get(0)?;
-        let count: i64 = row.get(1)?;
-        parts.push(format!("{} {count}", escape(word.as_deref().unwrap_or("?"))));
+        parts.push((word.unwrap_or_else(|| "?".to_owned()), row.get(1)?));
     }
+    list(out, name, parts.iter().map(|(word, count)| (word, count)))
+}
+
+/// A line of words with their counts; none if there are none.
+fn list<'l>(out: &mut dyn Write, name: &str, counts: impl IntoIterator<Item = (&'l String, &'l i64)>) -> Result<()> {
+    let parts: Vec<_> = counts.into_iter().map(|(word, count)| format!("{} {count}", escape(word))).collect();
     if !parts.is_empty() {
         writeln!(out, "  {name}: {}", parts.join(", "))?;
     }

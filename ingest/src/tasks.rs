@@ -108,6 +108,8 @@ impl Order {
         for at in singles.filter(|at| !grouped[*at as usize] && list.kind(*at as usize).is_some()) {
             ranks[usize::from(crate::worth::rank(list.path(at as usize), list.size(at as usize)))].push(at);
         }
+        // The largest database takes longest to parse: it is begun first, so that the others are parsed beside it.
+        ranks[0].sort_by_key(|at| std::cmp::Reverse(list.size(*at as usize)));
         let mut order = Vec::with_capacity(list.count());
         for at in ranks.into_iter().flatten() {
             order.push(at);

@@ -84,6 +84,8 @@ codes! {
     ParserLied = "parser_lied",
     /// A database that looks like a known app's, but no variant of its definition fits.
     SchemaDrift = "schema_drift",
+    /// A database that holds what looks like messages, and that no definition reads; the detail gives its tables.
+    Unrecognized = "unrecognized",
     /// A database that SQLite refuses, in whole or in part.
     DatabaseDamaged = "database_damaged",
     /// A query of a definition failed on this database.

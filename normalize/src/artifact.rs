@@ -15,6 +15,7 @@ mod ledger;
 mod query;
 pub mod schema;
 pub mod shadow;
+mod unknown;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use model::Digest;

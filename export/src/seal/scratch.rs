@@ -1,6 +1,6 @@
 //! What is worked out before rows are written: folded sightings, distinct observables, files of attachments, conflicts.
 //!
-//! It lies in a file beside the working store, not in memory, and is made anew by every seal.
+//! It lies in files beside the working store, not in memory, and is made anew by every seal.
 
 use super::source::{RECORDS, Source, decode, table_of};
 use super::{fold, link};
@@ -25,7 +25,10 @@ CREATE TABLE folded (
 ) WITHOUT ROWID;
 CREATE TABLE observable (id BLOB PRIMARY KEY, kind TEXT, value TEXT, chain TEXT, validity INTEGER) WITHOUT ROWID;
 CREATE TABLE problem (id BLOB PRIMARY KEY, body BLOB) WITHOUT ROWID;
-CREATE TABLE conflict (id BLOB PRIMARY KEY, records INTEGER) WITHOUT ROWID;
+CREATE TABLE conflict (id BLOB PRIMARY KEY, records INTEGER) WITHOUT ROWID;";
+
+/// Files of attachments are found by a thread of their own, in a file of their own.
+const LINKS_SCHEMA: &str = "
 CREATE TABLE linked (id BLOB PRIMARY KEY, item BLOB) WITHOUT ROWID;
 CREATE TABLE file (reversed BLOB, id BLOB, PRIMARY KEY (reversed, id)) WITHOUT ROWID;
 CREATE TABLE digest (sha256 TEXT, id BLOB, PRIMARY KEY (sha256, id)) WITHOUT ROWID;
@@ -34,6 +37,7 @@ CREATE TABLE suffix (path BLOB PRIMARY KEY, item BLOB) WITHOUT ROWID;";
 /// The scratch of one seal.
 pub struct Scratch {
     path: PathBuf,
+    links: PathBuf,
     store: PathBuf,
     exhibit: i64,
 }
@@ -42,20 +46,33 @@ impl Scratch {
     /// Works everything out for an exhibit.
     pub fn make(sink: &Sink, exhibit: Id) -> Result<Scratch, Error> {
         let number = sink.number_of(exhibit).ok_or_else(|| Error::Incomplete(format!("exhibit {exhibit} is unknown")))?;
-        let scratch = Scratch { path: sink.path().with_extension("scratch"), store: sink.path().to_owned(), exhibit: number };
+        let (path, links) = (sink.path().with_extension("scratch"), sink.path().with_extension("links"));
+        let scratch = Scratch { path, links, store: sink.path().to_owned(), exhibit: number };
         scratch.remove()?;
-        let connection = scratch.create().map_err(|source| scratch.error(source))?;
-        let work = Work { connection: &connection, scratch: &scratch, exhibit };
-        work.conflicts()?;
-        fold::fold_all(&work)?;
-        link::link_all(&work)?;
-        connection.execute_batch("COMMIT").map_err(|source| scratch.error(source))?;
+        std::thread::scope(|scope| {
+            let links = scope.spawn(|| scratch.fill(&scratch.links, LINKS_SCHEMA, exhibit, link::link_all));
+            scratch.fill(&scratch.path, SCHEMA, exhibit, |work| {
+                work.conflicts()?;
+                fold::fold_all(work)
+            })?;
+            links.join().map_err(|_| Error::Thread)?
+        })?;
         Ok(scratch)
     }
 
+    /// Makes one of the files.
+    fn fill(&self, path: &Path, schema: &str, exhibit: Id, fill: impl Fn(&Work<'_>) -> Result<(), Error>) -> Result<(), Error> {
+        let error = |source| self.error(source);
+        let connection = self.connect(path).map_err(error)?;
+        connection.execute_batch("BEGIN").map_err(error)?;
+        connection.execute_batch(schema).map_err(error)?;
+        fill(&Work { connection: &connection, scratch: self, exhibit })?;
+        connection.execute_batch("COMMIT").map_err(error)
+    }
+
     #[allow(clippy::disallowed_methods, reason = "a scratch of our own, not evidence")]
-    fn connect(&self) -> rusqlite::Result<Connection> {
-        let connection = Connection::open(&self.path)?;
+    fn connect(&self, path: &Path) -> rusqlite::Result<Connection> {
+        let connection = Connection::open(path)?;
         connection.pragma_update(None, "journal_mode", "OFF")?;
         connection.pragma_update(None, "synchronous", "OFF")?;
         connection.pragma_update(None, "cache_size", -16_384)?;
@@ -67,16 +84,14 @@ impl Scratch {
         Ok(connection)
     }
 
-    fn create(&self) -> rusqlite::Result<Connection> {
-        let connection = self.connect()?;
-        connection.execute_batch("BEGIN")?;
-        connection.execute_batch(SCHEMA)?;
-        Ok(connection)
-    }
-
     /// Where it lies.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Where the files of attachments are told.
+    pub fn links(&self) -> &Path {
+        &self.links
     }
 
     /// The working store.
@@ -89,12 +104,12 @@ impl Scratch {
         self.exhibit
     }
 
-    /// Removes the file.
+    /// Removes both files.
     pub fn remove(&self) -> Result<(), Error> {
-        match fs::remove_file(&self.path) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Error::Io { path: self.path.clone(), source }),
+        [&self.path, &self.links].into_iter().try_for_each(|path| match fs::remove_file(path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Error::Io { path: path.clone(), source }),
             _ => Ok(()),
-        }
+        })
     }
 
     /// How many rows each table but `meta` will have.
@@ -122,7 +137,7 @@ impl Scratch {
             ))
         };
         let read = || -> rusqlite::Result<Vec<_>> {
-            let connection = self.connect()?;
+            let connection = self.connect(&self.path)?;
             let sealed = schema::tables().iter().filter(|table| table.sealed() && table.name != "meta");
             sealed.map(|table| count(&connection, table.name)).collect()
         };
@@ -151,10 +166,11 @@ impl Work<'_> {
         self.each_of("SELECT seq, id, body FROM store.entry WHERE exhibit = ?1 AND kind = ?2 ORDER BY id", kind, take)
     }
 
-    /// The same in the order of their arrival, for callers that do not depend on it: the store is read from end to end, and what
-    /// was sent together comes together.
+    /// The same in the order of their arrival, for callers that do not depend on it: entries of a kind lie side by side in what one
+    /// transaction stored, so each page is read once, and none that holds other kinds alone.
     pub(super) fn each_as_it_came(&self, kind: Kind, take: impl FnMut(i64, Id, Body) -> Result<(), Error>) -> Result<(), Error> {
-        let sql = "SELECT seq, id, body FROM store.entry NOT INDEXED WHERE exhibit = ?1 AND kind = ?2 ORDER BY seq";
+        let sql = "SELECT entry.seq, entry.id, entry.body FROM (SELECT seq FROM store.entry INDEXED BY entry_key
+                   WHERE exhibit = ?1 AND kind = ?2 ORDER BY seq) AS listed CROSS JOIN store.entry ON entry.seq = listed.seq";
         self.each_of(sql, kind, take)
     }
 

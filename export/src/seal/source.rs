@@ -113,6 +113,7 @@ impl Reader {
             let connection = Connection::open_with_flags(&path, flags)?;
             connection.pragma_update(None, "cache_size", -8192)?;
             connection.execute("ATTACH ?1 AS scratch", [scratch.path().to_string_lossy()])?;
+            connection.execute("ATTACH ?1 AS links", [scratch.links().to_string_lossy()])?;
             connection.set_prepared_statement_cache_capacity(32);
             // One transaction for all that is read: each of its own would look for journals again.
             connection.execute_batch("BEGIN")?;
@@ -270,7 +271,7 @@ impl Known for Reader {
     }
 
     fn file_of(&mut self, attachment: Id) -> Result<Option<Id>, Error> {
-        let sql = "SELECT item FROM scratch.linked WHERE id = ?1";
+        let sql = "SELECT item FROM links.linked WHERE id = ?1";
         let mut statement = self.connection.prepare_cached(sql).map_err(|source| self.error(source))?;
         let item: Option<[u8; 16]> =
             statement.query_row([attachment.bytes()], |row| row.get(0)).optional().map_err(|source| self.error(source))?;

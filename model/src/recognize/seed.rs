@@ -1,6 +1,8 @@
 //! Seed phrases: BIP-39 in its ten languages, Electrum.
 
 mod words;
+#[cfg(test)]
+pub(super) use words::NAMES;
 
 use super::Hit;
 use crate::observable::SecretKind;

@@ -1,7 +1,7 @@
 //! Reads a SQLite database by every definition that fits it.
 
 use super::schema::{Fit, Schema};
-use super::{Artifact, Query, Set, Variant, carved, query, shadow};
+use super::{Artifact, Query, Set, Variant, carved, query, shadow, unknown};
 use crate::emit::Emit;
 use crate::parse::{Input, Outcome};
 use crate::recover::Recovered;
@@ -36,6 +36,9 @@ pub fn read_database(input: &Input<'_>, set: &Set, emit: &mut Emit<'_>) -> Outco
             }
             Fit::None => {}
         }
+    }
+    if !read && let Some(detail) = unknown::message_like(&evidence.connection, &schema) {
+        emit.problem(Code::Unrecognized, detail);
     }
     match (complete, read) {
         (true, true) => Outcome::parsed(),

@@ -41,6 +41,11 @@ impl Schema {
         Ok(Schema { tables })
     }
 
+    /// Tables and their columns, in lower case, in the order of their names.
+    pub fn tables(&self) -> impl Iterator<Item = (&str, &[String])> {
+        self.tables.iter().map(|(name, columns)| (name.as_str(), columns.as_slice()))
+    }
+
     /// Whether there is any table.
     pub fn is_empty(&self) -> bool {
         self.tables.is_empty()

@@ -51,12 +51,17 @@ static WORDS: LazyLock<HashMap<String, Lists>> = LazyLock::new(|| {
     words
 });
 
-/// Three to eight ASCII letters in one number, case dropped; the first is the lowest byte.
+/// Letters of the longest words of ASCII letters (Italian: `rilassato`).
+const LONGEST: usize = 9;
+
+/// ASCII letters in one number, case dropped; the first is the lowest byte, the ninth is mixed in.
 fn packed(word: &[u8]) -> Option<u64> {
-    if !(3..=8).contains(&word.len()) || !word.is_ascii() {
+    if !(3..=LONGEST).contains(&word.len()) || !word.is_ascii() {
         return None;
     }
-    Some(word.iter().rev().fold(0, |packed, byte| packed << 8 | u64::from(byte | 0x20)))
+    let number = |letters: &[u8]| letters.iter().rev().fold(0u64, |packed, byte| packed << 8 | u64::from(byte | 0x20));
+    let (first, rest) = word.split_at_checked(8).unwrap_or((word, &[]));
+    Some(number(first) ^ number(rest).wrapping_mul(0x0101_0000_0001))
 }
 
 fn slot(packed: u64) -> usize {
@@ -174,4 +179,22 @@ fn latin(base: char, mark: char) -> Option<char> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_of_every_list_passes_the_filter_and_is_found_in_its_list() {
+        for (list, language) in Language::ALL.iter().enumerate() {
+            for (index, word) in language.word_list().iter().enumerate() {
+                for spelling in [(*word).to_owned(), composed(word), word.to_uppercase()] {
+                    assert!(could_be(spelling.as_bytes()), "{} {spelling}", NAMES[list]);
+                    let found = look_up(spelling.as_bytes()).unwrap_or_else(|| panic!("{} {spelling}", NAMES[list]));
+                    assert_eq!(found[list], Some(index as u16), "{} {spelling}", NAMES[list]);
+                }
+            }
+        }
+    }
 }
