@@ -184,6 +184,10 @@ pub struct Search {
     /// Only this exhibit number
     #[arg(long)]
     pub exhibit: Option<String>,
+    /// The search index, kept in the user's cache folder: `auto` makes it for large bundles when it is missing or stale, `build` makes it
+    /// anew, `none` reads every row; hits are the same
+    #[arg(long, default_value = "auto", value_parser = ["auto", "build", "none"])]
+    pub index: String,
     /// How hits are printed; `explain` goes back to the evidence for each
     #[arg(long, default_value = "table", value_parser = ["table", "jsonl", "explain"])]
     pub output: String,
