@@ -1,5 +1,9 @@
 //! What can be typed.
 
+mod matching;
+
+pub use matching::{Answer, Approve, Finish, Match, MatchCommand, Request};
+
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -39,7 +43,7 @@ pub enum Command {
     Verify(Verify),
     /// Join bundles of any units and cases into one; order, grouping and repetition change nothing
     Merge(Merge),
-    /// List the observables that two bundles of your own have in common, and on which exhibits
+    /// What two bundles of your own have in common, or, by two files, what another unit and yours have
     Match(Match),
     /// Go back to the evidence and print the raw value that a record, sighting or item comes from
     Explain(Explain),
@@ -145,18 +149,6 @@ pub struct Merge {
     pub unsigned: bool,
 }
 
-/// `haul match`.
-#[derive(Args, Debug)]
-pub struct Match {
-    /// A bundle, merged or not
-    pub first: PathBuf,
-    /// Another
-    pub second: PathBuf,
-    /// One JSON object a line
-    #[arg(long)]
-    pub jsonl: bool,
-}
-
 /// `haul explain`.
 #[derive(Args, Debug)]
 pub struct Explain {
@@ -196,6 +188,10 @@ pub struct Search {
     /// Only this exhibit number
     #[arg(long)]
     pub exhibit: Option<String>,
+    /// The search index, kept in the user's cache folder: `auto` makes it for large bundles when it is missing or stale, `build` makes it
+    /// anew, `none` reads every row; hits are the same
+    #[arg(long, default_value = "auto", value_parser = ["auto", "build", "none"])]
+    pub index: String,
     /// How hits are printed; `explain` goes back to the evidence for each
     #[arg(long, default_value = "table", value_parser = ["table", "jsonl", "explain"])]
     pub output: String,

@@ -52,7 +52,7 @@ pub fn choose(
         Some(query) if query.words.is_empty() && query.selectors.is_empty() => {
             of_kinds(connection, &query.kinds, tables, policy, &mut chosen).map_err(store)?;
         }
-        Some(query) => search(request.bundle, query, &mut |hit: Hit| {
+        Some(query) => search(request.bundle, query, None, &mut |hit: Hit| {
             match Id::parse(&hit.id).filter(|_| policy.leaves(hit.table)) {
                 Some(id) => chosen.add(hit.table, id.0),
                 None => *chosen.left_out.entry(hit.table.to_owned()).or_default() += 1,
