@@ -220,6 +220,10 @@ impl Default for Ingest {
             "application/x-plist",
             "text/xml",
             "application/x-android-binary-xml",
+            "message/rfc822",
+            "application/mbox",
+            "text/html",
+            "application/rtf",
         ];
         Ingest {
             read_buffer_bytes: 512 << 10,
