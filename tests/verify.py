@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Verifies Haul bundles with the Python standard library alone, as docs/bundle-format.md says.
 python3 verify.py BUNDLE...   exit code 0 if all hold, 1 if one does not"""
-import base64, hashlib, hmac, json, pathlib, re, sqlite3, struct, sys, urllib.parse, verify_merged
+import base64, hashlib, hmac, json, pathlib, re, sqlite3, struct, sys, urllib.parse, verify_merged, verify_partial
 
 SCHEMA = pathlib.Path(__file__).resolve().parent.parent / "export/src/bundle/schema.sql"
 RECORDS = ["account", "attachment", "call", "contact", "contact_point", "device", "location", "message", "participant", "thread", "visit"]
@@ -10,6 +10,7 @@ TARGETS = {"exhibit_id": ["exhibit"], "item_id": ["item"], "parent_id": ["item"]
            "message_id": ["message"], "observable_id": ["observable"], "record_id": RECORDS}
 sha256 = lambda data: hashlib.sha256(data).digest()
 name_of = lambda key: key.hex() if isinstance(key, bytes) else str(key)
+armored = lambda blob: "-----BEGIN SSH SIGNATURE-----\n" + re.sub(".{1,70}", r"\g<0>\n", base64.b64encode(blob).decode()) + "-----END SSH SIGNATURE-----\n"
 jcs = lambda value: json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 Wrong = type("Wrong", (Exception,), {})
 
@@ -75,11 +76,9 @@ def strings(data, found=[]):  # the length-prefixed strings of SSH's wire format
         found, data = found + [data[4:end]], data[end:]
     return found
 
-def check_signature(checkpoint, signature, signer):  # OpenSSH's PROTOCOL.sshsig
+def check_signature(checkpoint, signature, signer, use=b"haul-bundle"):  # OpenSSH's PROTOCOL.sshsig
     wrong = Wrong("seal: table seal: its signature is not the signer's over its checkpoint")
     lines = signature.strip().split("\n")
-    if (lines[0], lines[-1]) != ("-----BEGIN SSH SIGNATURE-----", "-----END SSH SIGNATURE-----"):
-        raise wrong
     try:
         blob = base64.b64decode("".join(lines[1:-1]), validate=True)
         public, space, reserved, algorithm, signed = strings(blob[10:])
@@ -87,8 +86,8 @@ def check_signature(checkpoint, signature, signer):  # OpenSSH's PROTOCOL.sshsig
         signature_type, raw = strings(signed)
     except (ValueError, struct.error):
         raise wrong
-    if (blob[:10], space, key_type, signature_type) != (b"SSHSIG\0\0\0\1", b"haul-bundle", b"ssh-ed25519", b"ssh-ed25519") or \
-            algorithm not in (b"sha256", b"sha512") or public != base64.b64decode(signer.split()[1]):
+    if (blob[:10], space, key_type, signature_type) != (b"SSHSIG\0\0\0\1", use, b"ssh-ed25519", b"ssh-ed25519") or \
+            signature != armored(blob) or algorithm not in (b"sha256", b"sha512") or public != base64.b64decode(signer.split()[1]):
         raise wrong
     digest = hashlib.new(algorithm.decode(), checkpoint.encode()).digest()
     message = b"SSHSIG" + b"".join(struct.pack(">I", len(s)) + s for s in (space, reserved, algorithm, digest))
@@ -108,8 +107,7 @@ def check_seal(checkpoint, signature, signer, leaves, names):  # of the leaves, 
     return unit
 
 def check_rows(db, tables, anys, seed):  # every leaf; the tiles help to name the first that is not as it was sealed
-    leaves, names, counts = [], [], []
-    meta = dict(db.execute("SELECT key, value FROM meta"))
+    leaves, names, counts, meta = [], [], [], dict(db.execute("SELECT key, value FROM meta"))
     for table, columns in tables.items():
         if table in ("seal", "seal_tile"):
             continue
@@ -154,8 +152,7 @@ def check_rules(db, tables):
         FROM ledger GROUP BY 1, 2, 3""") if row[1] in RECORDS}
     excused = {row[0] for row in db.execute("SELECT id FROM item WHERE status IN ('partial', 'failed')")}
     for table in RECORDS:
-        own = "WHERE implied = 0" if table == "thread" else ""
-        for item, row_table, count in db.execute(f"SELECT item_id, row_table, count(*) FROM {table} {own} GROUP BY 1, 2"):
+        for item, row_table, count in db.execute(f"SELECT item_id, row_table, count(*) FROM {table} {'WHERE implied = 0' * (table == 'thread')} GROUP BY 1, 2"):
             if told.pop((item, table, row_table), 0 if item not in excused else count) != count:
                 raise Wrong(f"ledger: item {item.hex()} has {count} {table} rows of {row_table}, not what the ledger counts")
     for (item, table, row_table), count in told.items():
@@ -169,6 +166,8 @@ def check_rules(db, tables):
 def verify(path):
     db = sqlite3.connect(pathlib.Path(path).resolve().as_uri() + "?mode=ro&immutable=1", uri=True)
     pragma = lambda name: db.execute("PRAGMA " + name).fetchone()[0]
+    if pragma("application_id") == 0x48415550:
+        return verify_partial.check(db, pragma, SCHEMA, sys.modules[__name__])
     if (pragma("application_id"), pragma("user_version"), pragma("freelist_count")) != (0x4841554C, 1, 0):
         raise Wrong("form: no bundle of version 1")
     merged = db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'part'").fetchone()

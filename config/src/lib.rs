@@ -3,6 +3,8 @@
 //! `pipeline.toml` beside this crate holds every key with its default and a comment; a test keeps it equal to
 //! [`Settings::default`]. Reads: one TOML file. Writes: nothing.
 
+pub mod share;
+
 use model::Digest;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -218,6 +220,10 @@ impl Default for Ingest {
             "application/x-plist",
             "text/xml",
             "application/x-android-binary-xml",
+            "message/rfc822",
+            "application/mbox",
+            "text/html",
+            "application/rtf",
         ];
         Ingest {
             read_buffer_bytes: 512 << 10,

@@ -5,10 +5,10 @@
 //! dropped in the middle and a change of order show in the file alone. Lines dropped from its end do not: for those, whoever wrote
 //! them keeps [`Heads`].
 
-use crate::{Error, UnitKey};
+use crate::{Error, UnitKey, key};
 use model::{Digest, text::escape};
 use serde::{Deserialize, Serialize};
-use ssh_key::{HashAlg, LineEnding, PublicKey, SshSig};
+use ssh_key::{HashAlg, PublicKey};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -68,15 +68,8 @@ impl Entry {
         if self.line()? != line {
             return Ok(Some("is not in its one form"));
         }
-        let (Ok(key), Ok(signature)) = (PublicKey::from_openssh(&self.signer), SshSig::from_pem(&self.signature)) else {
-            return Ok(Some("has no signature, or its signer is no public key"));
-        };
-        // Base64 can say one thing in several ways, and SSHSIG's version is not signed: only one form counts, so that no bit is free.
-        let one_form = signature.version() == SshSig::VERSION
-            && signature.to_pem(LineEnding::LF).is_ok_and(|pem| pem == self.signature)
-            && key.to_openssh().is_ok_and(|line| line == self.signer);
-        let holds = key.verify(namespace, self.signed()?.as_bytes(), &signature).is_ok();
-        Ok((!one_form || !holds).then_some("is not what its signer signed"))
+        let holds = key::holds(&self.signer, &self.signature, namespace, self.signed()?.as_bytes());
+        Ok((!holds).then_some("is not what its signer signed"))
     }
 }
 

@@ -78,6 +78,12 @@ pub enum Error {
     /// A chain of signed entries does not hold, or cannot be gone on with.
     #[error("{0}")]
     Chain(String),
+    /// What was asked for cannot be shared, or not so.
+    #[error("{0}")]
+    Share(String),
+    /// A file of a private match is not taken.
+    #[error("refused: {0}")]
+    Refused(#[from] crate::matching::refusal::Refusal),
     /// A thread of the seal or the verification has gone without a result.
     #[error("a worker thread ended without a result")]
     Thread,

@@ -6,7 +6,7 @@ use hkdf::Hkdf;
 use model::Digest;
 use sha2::Sha256;
 use ssh_key::rand_core::OsRng;
-use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey};
+use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey, PublicKey, SshSig};
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -100,6 +100,16 @@ impl UnitKey {
     fn secret(&self) -> [u8; 32] {
         self.private.key_data().ed25519().map(|pair| pair.private.to_bytes()).unwrap_or_default()
     }
+}
+
+/// Whether an armored SSHSIG is that key line's over a message. Base64 can say one thing in several ways, and SSHSIG's version is not
+/// signed: only the one form of both counts, so that no bit is free.
+pub(crate) fn holds(signer: &str, signature: &str, namespace: &str, message: &[u8]) -> bool {
+    let (Ok(key), Ok(parsed)) = (PublicKey::from_openssh(signer), SshSig::from_pem(signature)) else { return false };
+    let one_form = parsed.version() == SshSig::VERSION
+        && parsed.to_pem(LineEnding::LF).is_ok_and(|pem| pem == signature)
+        && key.to_openssh().is_ok_and(|line| line == signer);
+    one_form && key.verify(namespace, message, &parsed).is_ok()
 }
 
 /// The seed of an unsigned bundle: from case and exhibit alone, so its salts hide nothing from whoever knows both.

@@ -9,8 +9,8 @@ use std::path::Path;
 
 /// Namespace of the signatures (`ssh-keygen -Y verify -n haul-keyring`).
 pub const NAMESPACE: &str = "haul-keyring";
-/// What a key may be for.
-pub const USES: [&str; 3] = ["seal", "receive", "match"];
+/// What a key may be for: to seal bundles, to be sent some, to ask for and answer private matches, to allow its unit's requests.
+pub const USES: [&str; 4] = ["seal", "receive", "match", "supervise"];
 /// Words of a fingerprint: eleven bits each, so 110 of its 256.
 const WORDS: usize = 10;
 

@@ -18,6 +18,7 @@ mod ordered;
 pub mod report;
 pub mod seal;
 pub mod search;
+pub mod share;
 pub mod sink;
 pub mod stages;
 pub mod verify;

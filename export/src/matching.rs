@@ -3,11 +3,26 @@
 //! Both bundles are read whole by whoever matches: this is for a unit's own. It says where a value was seen, not that two persons
 //! are one.
 
+//!
+//! Units that must not see each other's values learn the same by two files, `request` and `answer`: a verifiable oblivious
+//! pseudorandom function (RFC 9497, ristretto255 and SHA-512), docs/matching.md.
+
+pub mod answer;
+mod chunks;
+pub mod file;
+pub mod finish;
+pub mod refusal;
+pub mod request;
+pub mod set;
+
 use crate::verify::require_form;
 use crate::{Error, open_read_only};
 use rusqlite::{Connection, Statement};
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
+
+/// The unit that a public key line belongs to, if it may be used for that (`match`, `supervise`); else why not.
+pub type Vouch<'a> = dyn Fn(&str, &str) -> Result<String, String> + 'a;
 
 /// How one bundle has an observable.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

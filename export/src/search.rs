@@ -1,16 +1,20 @@
 //! Search: every text of the searched tables, row by row, in any script.
 //!
-//! Reads bundles and keeps nothing: there is no index that could leave with a bundle or grow stale, at the price of reading all
-//! texts each time (about a million rows a second). Texts and words are compared in NFKC and lower case, as substrings, so that
+//! Without an [`Index`] all texts are read each time (about a million rows a second); with one, the rows that can have what is looked
+//! for. Texts and words are compared in NFKC and lower case, as substrings, so that
 //! scripts without spaces (Chinese, Thai, Khmer, Burmese) are searched like any other and composed and decomposed letters
 //! (Vietnamese, Amharic) are one.
+
+mod index;
+
+pub use index::{Index, name};
 
 use crate::Error;
 use crate::bundle::open::open_read_only;
 use crate::bundle::schema::{Table, table};
 use aho_corasick::AhoCorasick;
-use rusqlite::Connection;
 use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Rows, Statement};
 use std::borrow::Cow;
 use std::path::Path;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
@@ -102,17 +106,28 @@ pub fn fold(text: &str) -> Cow<'_, str> {
     text.nfkc().collect::<String>().to_lowercase().into()
 }
 
-/// Gives every row of a bundle that the query fits, table by table, in the order of ids.
-pub fn search<E: From<Error>>(bundle: &Path, query: &Query, take: &mut dyn FnMut(Hit) -> Result<(), E>) -> Result<(), E> {
+/// Gives every row of a bundle that the query fits, table by table, in the order of ids: the same with an index of it and without.
+pub fn search<E: From<Error>>(
+    bundle: &Path,
+    query: &Query,
+    index: Option<&Index>,
+    take: &mut dyn FnMut(Hit) -> Result<(), E>,
+) -> Result<(), E> {
     let connection = open_read_only(bundle)?;
     let matcher = Matcher::new(query).map_err(|reason| Error::NotABundle { path: bundle.to_owned(), reason })?;
-    for searched in SEARCHED {
+    // An index that fails on the way is as good as none: the rows are scanned.
+    let numbers = index.and_then(|index| index.rows(&matcher).unwrap_or(None));
+    for (place, searched) in SEARCHED.iter().enumerate() {
         let Some(table) = table(searched.table) else { continue };
         if !query.kinds.is_empty() && !query.kinds.iter().any(|kind| kind_is_of(kind, searched.table)) {
             continue;
         }
         let error = |source| Error::Store { path: bundle.to_owned(), source };
-        rows(&connection, table, searched, query, &matcher, take).map_err(|failure| match failure {
+        // Of which exhibit a value is, is not in its row: asked a value at a time, that would be slower than a scan.
+        let costly = query.exhibit.is_some() && searched.table == "observable";
+        let candidates = index.filter(|_| !costly).and_then(|index| index.candidates(place, numbers.as_deref()).unwrap_or(None));
+        let asked = Asked { searched, query, matcher: &matcher, candidates };
+        rows(&connection, table, &asked, take).map_err(|failure| match failure {
             Failure::Read(source) => error(source).into(),
             Failure::Taken(error) => error,
         })?;
@@ -139,6 +154,7 @@ impl<E> From<rusqlite::Error> for Failure<E> {
 /// Texts of one row are compared one by one: a word may be in one column, the next in another.
 struct Matcher {
     words: Vec<String>,
+    folded: Vec<String>,
     selectors: Option<AhoCorasick>,
     names: Vec<String>,
 }
@@ -149,7 +165,7 @@ impl Matcher {
         let folded: Vec<String> = query.selectors.iter().map(|selector| fold(selector).into_owned()).collect();
         let selectors =
             if folded.is_empty() { None } else { Some(AhoCorasick::new(&folded).map_err(|error| error.to_string())?) };
-        Ok(Matcher { words, selectors, names: query.selectors.clone() })
+        Ok(Matcher { words, folded, selectors, names: query.selectors.clone() })
     }
 
     /// The place of the text that has the first word or the selector, and the selector.
@@ -171,9 +187,22 @@ impl Matcher {
     }
 }
 
-fn statement(table: &Table, searched: &Searched, query: &Query) -> String {
+/// What is asked of one table.
+struct Asked<'a> {
+    searched: &'a Searched,
+    query: &'a Query,
+    matcher: &'a Matcher,
+    /// Ids of the only rows to look at, in order; all rows if there are none.
+    candidates: Option<Vec<Vec<u8>>>,
+}
+
+fn statement(table: &Table, asked: &Asked<'_>) -> String {
+    let Asked { searched, query, .. } = asked;
     let has_exhibit = table.column("exhibit_id").is_some();
     let mut conditions = Vec::new();
+    if asked.candidates.is_some() {
+        conditions.push("id = :id".to_owned());
+    }
     if query.exhibit.is_some() {
         let of = "(SELECT id FROM exhibit WHERE number = :exhibit)";
         conditions.push(if has_exhibit {
@@ -198,20 +227,30 @@ fn statement(table: &Table, searched: &Searched, query: &Query) -> String {
 fn rows<E>(
     connection: &Connection,
     table: &Table,
-    searched: &Searched,
-    query: &Query,
-    matcher: &Matcher,
+    asked: &Asked<'_>,
     take: &mut dyn FnMut(Hit) -> Result<(), E>,
 ) -> Result<(), Failure<E>> {
-    let mut statement = connection.prepare(&statement(table, searched, query))?;
-    let mut bind = |name: &str, value: &dyn rusqlite::ToSql| match statement.parameter_index(name)? {
+    let mut statement = connection.prepare(&statement(table, asked))?;
+    bind(&mut statement, ":exhibit", &asked.query.exhibit)?;
+    bind(&mut statement, ":since", &asked.query.since_us)?;
+    bind(&mut statement, ":until", &asked.query.until_us)?;
+    let Some(ids) = &asked.candidates else { return hits(statement.raw_query(), asked, take) };
+    for id in ids {
+        bind(&mut statement, ":id", id)?;
+        hits(statement.raw_query(), asked, take)?;
+    }
+    Ok(())
+}
+
+fn bind(statement: &mut Statement<'_>, name: &str, value: &dyn rusqlite::ToSql) -> rusqlite::Result<()> {
+    match statement.parameter_index(name)? {
         Some(place) => statement.raw_bind_parameter(place, value),
         None => Ok(()),
-    };
-    bind(":exhibit", &query.exhibit)?;
-    bind(":since", &query.since_us)?;
-    bind(":until", &query.until_us)?;
-    let mut rows = statement.raw_query();
+    }
+}
+
+fn hits<E>(mut rows: Rows<'_>, asked: &Asked<'_>, take: &mut dyn FnMut(Hit) -> Result<(), E>) -> Result<(), Failure<E>> {
+    let Asked { searched, query, matcher, .. } = asked;
     let mut texts = Vec::new();
     while let Some(row) = rows.next()? {
         let kind: Option<String> = row.get(2)?;

@@ -8,7 +8,7 @@ pub(crate) mod parts;
 mod report;
 mod rows;
 mod rules;
-mod seal;
+pub(crate) mod seal;
 
 pub use report::{PartSeal, Report, Signer, Wrong};
 

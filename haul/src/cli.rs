@@ -1,5 +1,9 @@
 //! What can be typed.
 
+mod matching;
+
+pub use matching::{Answer, Approve, Finish, Match, MatchCommand, Request};
+
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -39,7 +43,7 @@ pub enum Command {
     Verify(Verify),
     /// Join bundles of any units and cases into one; order, grouping and repetition change nothing
     Merge(Merge),
-    /// List the observables that two bundles of your own have in common, and on which exhibits
+    /// What two bundles of your own have in common, or, by two files, what another unit and yours have
     Match(Match),
     /// Go back to the evidence and print the raw value that a record, sighting or item comes from
     Explain(Explain),
@@ -49,6 +53,10 @@ pub enum Command {
     Export(Export),
     /// Write a page that shows what bundles hold: chats, wallets, people, problems; no script, no network
     Report(Report),
+    /// Give a part of a bundle to someone else: chosen rows, hidden fields, proof under the original seal, encrypted
+    Share(Share),
+    /// Open what another unit shared: decrypt, check, and put it in its place
+    Open(Open),
     /// Make the unit's signing key
     Keygen(Keygen),
     /// The keys of other units: who is trusted, since when, for what
@@ -141,18 +149,6 @@ pub struct Merge {
     pub unsigned: bool,
 }
 
-/// `haul match`.
-#[derive(Args, Debug)]
-pub struct Match {
-    /// A bundle, merged or not
-    pub first: PathBuf,
-    /// Another
-    pub second: PathBuf,
-    /// One JSON object a line
-    #[arg(long)]
-    pub jsonl: bool,
-}
-
 /// `haul explain`.
 #[derive(Args, Debug)]
 pub struct Explain {
@@ -192,6 +188,10 @@ pub struct Search {
     /// Only this exhibit number
     #[arg(long)]
     pub exhibit: Option<String>,
+    /// The search index, kept in the user's cache folder: `auto` makes it for large bundles when it is missing or stale, `build` makes it
+    /// anew, `none` reads every row; hits are the same
+    #[arg(long, default_value = "auto", value_parser = ["auto", "build", "none"])]
+    pub index: String,
     /// How hits are printed; `explain` goes back to the evidence for each
     #[arg(long, default_value = "table", value_parser = ["table", "jsonl", "explain"])]
     pub output: String,
@@ -254,6 +254,68 @@ pub struct Report {
     /// Write the values of seed phrases and private keys; they are masked otherwise
     #[arg(long)]
     pub show_secrets: bool,
+}
+
+/// `haul share`.
+#[derive(Args, Debug)]
+pub struct Share {
+    /// A sealed and signed bundle, merged or not
+    pub bundle: PathBuf,
+    /// Who gets it: an SSH public key (a line, or a file of them) or `age1…` (can be repeated)
+    #[arg(long = "to")]
+    pub recipients: Vec<String>,
+    /// File to write; it must not exist
+    #[arg(short, long)]
+    pub out: Option<PathBuf>,
+    /// What may leave: unit, ngo, platform, stop-payment, or a file of your own (….toml)
+    #[arg(long, default_value = "unit")]
+    pub profile: String,
+    /// Only rows that have all these words
+    #[arg(long)]
+    pub only: Option<String>,
+    /// Only rows that have any line of this file
+    #[arg(long)]
+    pub selectors: Option<PathBuf>,
+    /// Only these kinds, comma-separated
+    #[arg(long, value_delimiter = ',', value_parser = clap::builder::PossibleValuesParser::new(export::search::KINDS))]
+    pub kinds: Vec<String>,
+    /// Only rows of this app
+    #[arg(long)]
+    pub app: Option<String>,
+    /// Hide this field besides: table.column, or a column of every table (can be repeated)
+    #[arg(long)]
+    pub hide: Vec<String>,
+    /// What the receiver may use it for
+    #[arg(long)]
+    pub purpose: String,
+    /// How far it may travel (Traffic Light Protocol 2.0)
+    #[arg(long, default_value = "amber", value_parser = ["red", "amber+strict", "amber", "green", "clear"])]
+    pub handling: String,
+    /// Until when it may be kept (a date, 2027-01-31)
+    #[arg(long)]
+    pub retain_until: jiff::civil::Date,
+    /// Who the devices' owners are, said by you under your name (--actor) [default: unknown, possible victim]
+    #[arg(long, requires = "actor")]
+    pub owners: Option<String>,
+    /// Show what would leave and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Write it readable for everyone
+    #[arg(long, conflicts_with = "recipients")]
+    pub unencrypted: bool,
+}
+
+/// `haul open`.
+#[derive(Args, Debug)]
+pub struct Open {
+    /// The file that was sent
+    pub file: PathBuf,
+    /// Partial bundle to write; it must not exist
+    #[arg(short, long)]
+    pub out: PathBuf,
+    /// Private key to open it with: SSH or age [default: the unit's own key]
+    #[arg(long)]
+    pub identity: Option<PathBuf>,
 }
 
 /// `haul keygen`.

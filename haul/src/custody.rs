@@ -19,6 +19,11 @@ pub fn by(typed: cli::By) {
     BY.get_or_init(|| typed);
 }
 
+/// Why it is done, as it was typed.
+pub fn reason() -> Option<String> {
+    BY.get().and_then(|by| by.reason.clone())
+}
+
 /// Who writes entries; `None` if there is no unit key yet. Custody never makes one: whoever only looks needs none.
 pub fn hand(reason: &str) -> Result<Option<Hand>> {
     let path = keys::path()?;

@@ -58,8 +58,45 @@ fn keyring_path() -> Result<PathBuf> {
     }
 }
 
+/// The key that is meant by a unit's name in the keyring, a public key's file or the line itself: what it is called, and its fingerprint.
+/// A name must stand for one key that may be used for that now.
+pub fn named(typed: &str, used: &str) -> Result<(String, String)> {
+    let counts = |key: &&Known| key.unit == typed && vouch(std::slice::from_ref(key), &key.line, used).is_ok();
+    let known = known()?;
+    let found: Vec<&Known> = known.iter().filter(counts).collect();
+    match &found[..] {
+        [key] => Ok((key.unit.clone(), key.fingerprint.clone())),
+        [] if typed.starts_with("ssh-") || Path::new(typed).is_file() => {
+            let (line, fingerprint) = keyring::canonical(&key_line(typed)?).map_err(|error| anyhow::anyhow!("{error}"))?;
+            // A key that the keyring has must not be used against what it says there.
+            if let Some(fault) = known.iter().find(|key| key.line == line).and_then(|key| key.fault(&today())) {
+                bail!("that key is {fault}");
+            }
+            Ok((fingerprint.clone(), fingerprint))
+        }
+        found => bail!("{} keys in the keyring are of {typed} and for {used}, not one", found.len()),
+    }
+}
+
+/// The unit of a key line, if the keyring has it, it counts today and is for that; else why not.
+pub fn vouch(known: &[Known], line: &str, used: &str) -> Result<String, String> {
+    let Some(key) = known.iter().find(|key| key.line == line) else { return Err("a key that is not in your keyring".to_owned()) };
+    if let Some(fault) = key.fault(&today()) {
+        return Err(format!("the key of {} is {fault}", key.unit));
+    }
+    if !key.uses.split(',').any(|name| name == used) {
+        return Err(format!("the key of {} is not for {used}", key.unit));
+    }
+    Ok(key.unit.clone())
+}
+
+/// Why the keyring says that a key does not count today; nothing if it does not have it.
+pub fn fault(fingerprint: &str) -> Result<Option<String>> {
+    Ok(known()?.into_iter().find(|key| key.fingerprint == fingerprint).and_then(|key| key.fault(&today())))
+}
+
 /// The keys of the keyring; none if there is no unit key that could have signed it.
-fn known() -> Result<Vec<Known>> {
+pub fn known() -> Result<Vec<Known>> {
     let path = path()?;
     if !path.exists() {
         return Ok(Vec::new());

@@ -21,6 +21,7 @@ pub mod report;
 pub mod run;
 pub mod search;
 pub mod several;
+pub mod share;
 pub mod status;
 pub mod summary;
 pub mod verify;
@@ -47,6 +48,8 @@ pub fn dispatch(command: Command) -> Result<u8> {
         Command::Search(arguments) => search::search(&arguments.settle()),
         Command::Export(arguments) => exchange::export(&arguments),
         Command::Report(arguments) => report::report(&arguments),
+        Command::Share(arguments) => share::share(&arguments),
+        Command::Open(arguments) => share::open(&arguments),
         Command::Keygen(arguments) => keys::keygen(&arguments),
         Command::Keys(arguments) => keys::keys(&arguments),
         Command::Custody(arguments) => custody::command(&arguments),
@@ -70,6 +73,10 @@ fn topics(arguments: &cli::Topics) -> Result<u8> {
 
 /// Whether an error means that the run can be typed again as it is: the world was bad (disk full, broker gone), not the words.
 pub fn resumable(error: &anyhow::Error) -> bool {
+    // What was asked for cannot be shared: asking again is no help.
+    if error.chain().any(|cause| matches!(cause.downcast_ref(), Some(export::Error::Share(_)))) {
+        return false;
+    }
     error.chain().any(|cause| {
         let of_a_stage = cause.is::<ingest::Error>() || cause.is::<normalize::Error>() || cause.is::<export::Error>();
         stream_error(cause).map_or(of_a_stage, stream::worker::is_resumable)

@@ -1,4 +1,6 @@
-//! `haul match`: which observables two bundles of one unit have in common.
+//! `haul match`: which observables two bundles of one unit have in common, or two units.
+
+mod private;
 
 use crate::cli;
 use anyhow::Result;
@@ -8,7 +10,11 @@ use std::io::Write;
 
 /// Prints what is common, a line each, tab-separated or as JSON; exit code 0 whether or not there is any.
 pub fn matching(arguments: &cli::Match) -> Result<u8> {
-    let common = match export::matching(&arguments.first, &arguments.second) {
+    if let Some(command) = &arguments.command {
+        return private::step(command);
+    }
+    let (Some(first), Some(second)) = (&arguments.first, &arguments.second) else { anyhow::bail!("two bundles are needed") };
+    let common = match export::matching(first, second) {
         Ok(common) => common,
         // Nothing was begun that could be gone on with: a usage error, whatever the cause.
         Err(error) => anyhow::bail!("{error}"),

@@ -1,7 +1,7 @@
 //! `haul verify`: says of each bundle whether it holds, and what is wrong first.
 
 use crate::cli;
-use crate::{custody, keys};
+use crate::{custody, keys, share};
 use anyhow::Result;
 use export::Report;
 use export::verify::Signer;
@@ -15,6 +15,16 @@ pub fn verify(arguments: &cli::Verify) -> Result<u8> {
     let mut out = std::io::stdout().lock();
     for bundle in &arguments.bundles {
         let name = escape(&bundle.display().to_string());
+        if share::is_partial(bundle) {
+            let report = export::share::check(bundle)?;
+            writeln!(out, "{name}: {report}")?;
+            drop(out);
+            if report.wrong.is_some() || !share::told(&report)? {
+                code = 1;
+            }
+            out = std::io::stdout().lock();
+            continue;
+        }
         match export::verify(bundle) {
             Ok(report) => {
                 writeln!(out, "{name}: {report}")?;

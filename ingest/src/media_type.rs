@@ -19,6 +19,10 @@ pub const VCARD: &str = "text/vcard";
 pub const PLIST: &str = "application/x-plist";
 /// Android binary XML.
 pub const BINARY_XML: &str = "application/x-android-binary-xml";
+/// A mailbox: messages behind dividing lines.
+pub const MBOX: &str = "application/mbox";
+/// A mail message.
+pub const MAIL: &str = "message/rfc822";
 /// Text without another type.
 pub const TEXT: &str = "text/plain";
 
@@ -44,7 +48,31 @@ pub fn of(head: &[u8]) -> Option<&'static str> {
     {
         return Some(kind.mime_type());
     }
-    is_text(head).then(|| text_type(head))
+    // Mail may hold anything behind its headers.
+    mail_type(head).or_else(|| is_text(head).then(|| text_type(head)))
+}
+
+/// Mail by its first lines: a mailbox's dividing line (RFC 4155) with a header behind it, or a header that only mail begins with.
+fn mail_type(head: &[u8]) -> Option<&'static str> {
+    const FIRST: &[&[u8]] = &[
+        b"Received:",
+        b"Return-Path:",
+        b"Return-path:",
+        b"Delivered-To:",
+        b"Message-ID:",
+        b"Message-Id:",
+        b"MIME-Version:",
+        b"X-Mozilla-Status:",
+    ];
+    if FIRST.iter().any(|name| head.starts_with(name)) {
+        return Some(MAIL);
+    }
+    let mut lines = head.strip_prefix(b"From ")?.split(|byte| *byte == b'\n');
+    let (divider, header) = (lines.next()?.trim_ascii(), lines.next()?);
+    let time = divider.windows(5).any(|window| window[2] == b':' && window[3].is_ascii_digit() && window[4].is_ascii_digit());
+    let name = header.iter().position(|byte| !(b'!'..=b'~').contains(byte) || *byte == b':');
+    let is_header = name.is_some_and(|end| end > 0 && header[end] == b':') || header.starts_with(b">From ");
+    ((divider == b"-" || time) && is_header).then_some(MBOX)
 }
 
 /// Whether the type is a part of a SQLite database: normalize scans those cell by cell.
@@ -103,6 +131,11 @@ mod tests {
         assert_eq!(of(b"<?xml version=\"1.0\"?><project/>"), Some("text/xml"));
         assert_eq!(of("สวัสดี".as_bytes()), Some(TEXT));
         assert_eq!(of(b"\xff\xd8\xff\xe0\0\0"), Some("image/jpeg"));
+        assert_eq!(of(b"From a@b Mon Jun  3 12:50:27 1996\nSubject: x\n\n\x01"), Some(MBOX));
+        assert_eq!(of(b"From - \nSubject: x\n"), Some(MBOX));
+        assert_eq!(of(b"From 12:00 on\nwe are closed"), Some(TEXT));
+        assert_eq!(of(b"Return-Path: <a@b>\r\n\x01"), Some(MAIL));
+        assert_eq!(of(b"<!DOCTYPE html><p>"), Some("text/html"));
         assert_eq!(of(b"ABX\0\x10\x32"), Some(BINARY_XML));
         assert_eq!(of(b"\x01\x02\x03\x04"), None);
         assert_eq!(of(b""), None);

@@ -2,7 +2,7 @@
 
 mod decoded;
 
-pub use decoded::Part;
+pub use decoded::{Block, Part};
 
 use crate::parse::Outcome;
 use model::observable::{Encoding, Finder};

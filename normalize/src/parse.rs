@@ -1,9 +1,11 @@
 //! What is not SQLite, or more than a definition can say: one file a format.
 
 mod device;
+mod document;
 mod json_stream;
 mod leveldb;
 mod lines;
+mod mail;
 mod node;
 mod telegram_export;
 mod ufdr;
@@ -100,6 +102,7 @@ pub const PARSERS: &[&dyn Parser] = &[
     &telegram_export::TelegramExport,
     &ufdr::Ufdr,
     &vcard::Vcard,
+    &mail::Mail,
     &wallet::Wallet,
     &leveldb::LevelDb,
     &whatsapp_text::WhatsappText,
@@ -107,4 +110,7 @@ pub const PARSERS: &[&dyn Parser] = &[
     &device::AndroidProperties,
     &device::AndroidSettings,
     &device::Ufed,
+    &document::Html,
+    &document::OfficeXml,
+    &document::Rtf,
 ];

@@ -61,3 +61,42 @@ fn words_selectors_kinds_and_times() {
     let mut nothing = Command::new(binary("haul"));
     expect_code(nothing.arg("search").arg(&bundle), 2);
 }
+
+/// The index lies in the user's cache, not with the bundle, and changes no hit.
+#[test]
+fn an_index_changes_no_hit_and_does_not_lie_with_the_bundle() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = tests::root().join("tests/samples/phone");
+    expect_code(&mut haul_run(&samples, &folder.path().join("out"), &folder.path().join("key")), 0);
+    let bundle: PathBuf = folder.path().join("out/1.sqlite");
+    let there = || std::fs::read_dir(folder.path().join("out")).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    let (files, before) = (there(), std::fs::read(&bundle).unwrap());
+    let cache = folder.path().join("cache");
+    let asked = |words: &str, index: &str| {
+        let mut command = Command::new(binary("haul"));
+        command.arg("search").arg(&bundle).args(["--for", words, "--output", "jsonl", "--index", index]);
+        let output = expect_code(command.env("XDG_CACHE_HOME", &cache), 0);
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let words = sqlite(&bundle, "SELECT substr(text, 2, 5) FROM message WHERE length(text) > 8");
+    assert!(!words.is_empty());
+    for word in words.iter().map(String::as_str).chain(["http", "a", "1", "no such word"]) {
+        let (scanned, told) = asked(word, "none");
+        assert!(!told.contains("index"), "{told}");
+        let (found, told) = asked(word, "build");
+        assert!(told.contains("making the search index"), "{told}");
+        assert_eq!(found, scanned, "{word}");
+    }
+    assert_eq!(std::fs::read_dir(cache.join("haul/search")).unwrap().count(), 1);
+    // A small bundle gets none unless asked.
+    std::fs::remove_dir_all(&cache).unwrap();
+    asked("http", "auto");
+    assert!(!cache.exists());
+    // Where no cache can be made, rows are read.
+    std::fs::write(&cache, "a file").unwrap();
+    let (found, told) = asked("http", "build");
+    assert!(told.contains("searching without an index"), "{told}");
+    assert_eq!(found, asked("http", "none").0);
+    assert_eq!(there(), files);
+    assert_eq!(std::fs::read(&bundle).unwrap(), before);
+}

@@ -146,6 +146,27 @@ impl RowHasher {
         self.sorted_fields()
     }
 
+    /// The fields that a row's leaf is made of, in the order of their names, `table` among them.
+    pub fn fields(&mut self, table: &Table, values: &[Value]) -> Vec<Field> {
+        let mut key = Vec::new();
+        if let Some(value) = values.first() {
+            value.key_bytes(&mut key);
+        }
+        let present = |place: &usize| Some((table.columns.get(*place)?, values.get(*place)?));
+        let columns = table.sorted.iter().filter_map(present).filter(|(_, value)| !matches!(value, Value::Null));
+        let mut fields: Vec<Field> = columns.map(|(column, value)| self.field_of(&key, column.name, value)).collect();
+        fields.push(self.field_of(&key, "table", &Value::Word(table.name)));
+        fields.sort_unstable_by_key(|field| field.name);
+        fields
+    }
+
+    fn field_of(&self, key: &[u8], name: &'static str, value: &Value) -> Field {
+        let salt = self.salter.salt(&[key, name.as_bytes()].concat());
+        let mut json = Vec::new();
+        value.write_json(&mut json);
+        Field { name, salt, digest: field_digest(&salt, name, &json), json }
+    }
+
     /// Digests the field whose value's JSON stands in `content` from `begin`, salted for `salted`.
     fn digest_field(&mut self, prefix: &[u8], begin: usize) {
         let salt = self.salter.salt(&self.salted);
@@ -165,6 +186,39 @@ impl RowHasher {
         self.fields.iter().for_each(|digest| self.leaf.extend_from_slice(digest));
         sha256(&self.leaf)
     }
+}
+
+/// One field of a row, as it can be shown to someone who does not have the bundle.
+pub struct Field {
+    /// Its column, or `table`.
+    pub name: &'static str,
+    /// Its salt.
+    pub salt: [u8; 32],
+    /// Its value in JSON.
+    pub json: Vec<u8>,
+    /// What the leaf has of it.
+    pub digest: [u8; 32],
+}
+
+/// The digest of a field: SHA-256 over 0x02, salt, `["name",value]`.
+pub fn field_digest(salt: &[u8; 32], name: &str, json: &[u8]) -> [u8; 32] {
+    let mut field = Vec::with_capacity(json.len() + name.len() + 40);
+    field.push(2);
+    field.extend_from_slice(salt);
+    field.push(b'[');
+    write_string(name, &mut field);
+    field.push(b',');
+    field.extend_from_slice(json);
+    field.push(b']');
+    sha256(&field)
+}
+
+/// The leaf of a row: SHA-256 over 0x00 and the digests of its fields in ascending order.
+pub fn leaf_of(mut fields: Vec<[u8; 32]>) -> [u8; 32] {
+    fields.sort_unstable();
+    let mut leaf = vec![0];
+    fields.iter().for_each(|digest| leaf.extend_from_slice(digest));
+    sha256(&leaf)
 }
 
 #[cfg(test)]

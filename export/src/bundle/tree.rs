@@ -2,6 +2,7 @@
 
 use model::Digest;
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
 
 /// A tree that grows at its right end: keeps one hash for each power of two in its size.
 #[derive(Clone, Default, Debug)]
@@ -37,6 +38,74 @@ impl Tree {
         let Some(last) = peaks.next() else { return Digest::of(b"") };
         Digest(peaks.fold(*last, |right, left| node(left, &right)))
     }
+}
+
+/// A subtree that holds no leaf of interest: its first leaf, how many leaves it has, its hash.
+pub type Node = (u64, u64, [u8; 32]);
+
+/// How a range of leaves is cut in two (RFC 9162 §2.1.1): the largest power of two that is smaller.
+fn split(leaves: u64) -> u64 {
+    1 << (leaves.saturating_sub(1).max(1)).ilog2()
+}
+
+/// The subtrees that give the root together with the leaves at some places (ascending): inclusion proofs of all of them, no hash
+/// twice.
+pub fn complement(leaves: &[[u8; 32]], places: &[u64]) -> Vec<Node> {
+    let mut nodes = Vec::new();
+    cover(leaves, 0, places, &mut nodes);
+    nodes
+}
+
+fn cover(leaves: &[[u8; 32]], first: u64, places: &[u64], nodes: &mut Vec<Node>) {
+    let size = leaves.len() as u64;
+    if places.is_empty() && size > 0 {
+        let mut tree = Tree::default();
+        leaves.iter().for_each(|leaf| tree.push(*leaf));
+        return nodes.push((first, size, tree.root().0));
+    }
+    if size <= 1 {
+        return;
+    }
+    let half = split(size);
+    let (left, right) = leaves.split_at(half as usize);
+    let (before, behind) = places.split_at(places.partition_point(|place| *place < first + half));
+    cover(left, first, before, nodes);
+    cover(right, first + half, behind, nodes);
+}
+
+/// The root that leaves at some places and the subtrees between them give; `None` where something is missing or left over.
+pub fn root_of(size: u64, leaves: &BTreeMap<u64, [u8; 32]>, nodes: &BTreeMap<(u64, u64), [u8; 32]>) -> Option<Digest> {
+    let mut used = 0;
+    let root = join(0, size, leaves, nodes, &mut used)?;
+    let complete = used == leaves.len() + nodes.len();
+    complete.then_some(Digest(root))
+}
+
+fn join(
+    first: u64,
+    size: u64,
+    leaves: &BTreeMap<u64, [u8; 32]>,
+    nodes: &BTreeMap<(u64, u64), [u8; 32]>,
+    used: &mut usize,
+) -> Option<[u8; 32]> {
+    if let Some(hash) = nodes.get(&(first, size)) {
+        *used += 1;
+        return Some(*hash);
+    }
+    if size <= 1 {
+        *used += 1;
+        return leaves.get(&first).filter(|_| size == 1).copied();
+    }
+    // Nothing below: do not walk a tree that a forger calls as large as he likes.
+    if leaves.range(first..first.checked_add(size)?).next().is_none()
+        && nodes.range((first, 0)..(first + size, 0)).next().is_none()
+    {
+        return None;
+    }
+    let half = split(size);
+    let left = join(first, half, leaves, nodes, used)?;
+    let right = join(first + half, size - half, leaves, nodes, used)?;
+    Some(node(&left, &right))
 }
 
 fn node(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
@@ -78,5 +147,30 @@ mod tests {
             assert_eq!(tree.root().to_string(), root);
         }
         assert_eq!(tree.size(), 8);
+    }
+
+    #[test]
+    fn any_leaves_and_their_complement_give_the_root() {
+        for size in 1..40u64 {
+            let leaves: Vec<[u8; 32]> = (0..size).map(|place| Digest::of(&[0, place as u8]).0).collect();
+            let mut tree = Tree::default();
+            leaves.iter().for_each(|leaf| tree.push(*leaf));
+            for step in 1..=size {
+                let places: Vec<u64> = (0..size).filter(|place| place % step == 0).collect();
+                let nodes: BTreeMap<_, _> =
+                    complement(&leaves, &places).into_iter().map(|(first, size, hash)| ((first, size), hash)).collect();
+                let shown: BTreeMap<u64, _> = places.iter().map(|place| (*place, leaves[*place as usize])).collect();
+                assert_eq!(root_of(size, &shown, &nodes), Some(tree.root()), "{size} {step}");
+                // The proof of one leaf alone is RFC 9162's: one hash a level.
+                if places.len() == 1 {
+                    assert!(nodes.len() as u32 <= 64 - (size - 1).leading_zeros(), "{size}");
+                }
+                let mut less = nodes.clone();
+                if less.pop_last().is_some() {
+                    assert_eq!(root_of(size, &shown, &less), None);
+                }
+                assert_ne!(root_of(size + 1, &shown, &nodes), Some(tree.root()));
+            }
+        }
     }
 }

@@ -3,7 +3,7 @@
 use super::{Report, Signer};
 use crate::bundle::checkpoint::{self, NAMESPACE};
 use rusqlite::{Connection, OptionalExtension};
-use ssh_key::{HashAlg, PublicKey, SshSig};
+use ssh_key::{HashAlg, LineEnding, PublicKey, SshSig};
 
 /// The signer's key; `None` if the seal says it is unsigned.
 pub fn public_key(signature: Option<&str>, signer: &str) -> Result<Option<PublicKey>, ssh_key::Error> {
@@ -16,11 +16,18 @@ pub fn public_key(signature: Option<&str>, signer: &str) -> Result<Option<Public
 /// Why a checkpoint does not count as signed by that key; `None` if it does.
 pub fn unsigned_by(key: &PublicKey, checkpoint: &str, signature: Option<&str>) -> Option<&'static str> {
     let Some(armored) = signature else { return Some("it names a signer and has no signature") };
-    // The version is not signed, and the library takes an older one: PROTOCOL.sshsig knows version 1 alone.
-    let holds = SshSig::from_pem(armored).is_ok_and(|signature| {
-        signature.version() == SshSig::VERSION && key.verify(NAMESPACE, checkpoint.as_bytes(), &signature).is_ok()
-    });
-    (!holds).then_some("its signature is not the signer's over its checkpoint")
+    (!is_signed(key, NAMESPACE, checkpoint, armored)).then_some("its signature is not the signer's over its checkpoint")
+}
+
+/// Whether an armored SSHSIG is that key's over a text, in that namespace, and written in the one way that OpenSSH writes it: a bit that
+/// the decoder does not look at is a bit that can be changed unnoticed.
+pub fn is_signed(key: &PublicKey, space: &str, text: &str, armored: &str) -> bool {
+    SshSig::from_pem(armored).is_ok_and(|signature| {
+        // The version is not signed, and the library takes an older one: PROTOCOL.sshsig knows version 1 alone.
+        signature.version() == SshSig::VERSION
+            && key.verify(space, text.as_bytes(), &signature).is_ok()
+            && signature.to_pem(LineEnding::LF).is_ok_and(|again| again == armored)
+    })
 }
 
 /// The checkpoint must be the one that rows, case and exhibit (or `merged`: the parts) give, and its signature must be the signer's.

@@ -28,6 +28,12 @@ pub fn normalize(raw: &str, region: Option<&str>) -> Option<String> {
     Some(PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::E164).into_owned())
 }
 
+/// The country of a number in E.164 (ISO 3166 alpha-2), where its calling code and first digits tell one.
+pub fn country(e164: &str) -> Option<String> {
+    let number = PHONE_NUMBER_UTIL.parse(e164, None).ok()?;
+    number.get_region_code().map(|region| format!("{region:?}").to_uppercase())
+}
+
 fn parse_region(region: &str) -> Option<Region> {
     region.to_ascii_uppercase().parse().ok()
 }

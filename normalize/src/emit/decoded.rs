@@ -2,7 +2,7 @@
 
 use super::{Emit, Spot};
 use model::observable::Finder;
-use model::recognize::{Mode, StreamScan};
+use model::recognize::{Mode, StreamScan, find_in_text};
 use model::{Body, Locator, Secret, SecretKind};
 
 /// A part of a document: what it is called, and the range of its encoded bytes in the item.
@@ -16,7 +16,34 @@ pub struct Part<'p> {
     pub length: u64,
 }
 
+/// A paragraph, cell, page, …: a stretch of a document's text, and where it comes from.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// `paragraph 12`, `page 3`, `cell B7`, …: the field of its sightings.
+    pub name: String,
+    /// Where it begins in the text.
+    pub start: usize,
+    /// First byte in the item of what it was made from.
+    pub offset: u64,
+    /// Bytes of that.
+    pub length: u64,
+}
+
 impl Emit<'_> {
+    /// Finds observables and secrets in the text of a document, given together with its blocks in order: what stands in one holds up
+    /// a weak value in the next. A find belongs to the block it begins in. Name and offset of a block together must be given once only.
+    pub fn document(&mut self, text: &str, blocks: &[Block]) {
+        for mut find in find_in_text(text) {
+            let at = usize::try_from(find.offset).unwrap_or(usize::MAX);
+            let block = blocks.partition_point(|block| block.start <= at).checked_sub(1).and_then(|index| blocks.get(index));
+            let Some(block) = block else { continue };
+            find.offset = find.offset.saturating_sub(block.start as u64);
+            let (finder, range, encoding) = (Finder::Decoded, Some((block.offset, block.length)), find.encoding);
+            let body = self.seen(Spot { finder, record: None, field: &block.name, range, encoding, row: None }, find);
+            self.put(body);
+        }
+    }
+
     /// Finds observables and secrets in the decoded bytes of a part. Name and offset together must be given once only.
     pub fn decoded(&mut self, part: Part<'_>, bytes: &[u8]) {
         let mut finds = Vec::new();
@@ -72,6 +99,22 @@ mod tests {
             })
             .collect();
         assert_eq!(sighted, [("TJRyWwFs9wTFGZg3JbrVriFbNfCug5tDeC", Some("stream 4"), Some(7), Some(1))]);
+    }
+
+    #[test]
+    fn a_find_in_a_document_belongs_to_its_block() {
+        let text = "one\nsend to TJRyWwFs9wTFGZg3JbrVriFbNfCug5tDeC\nlast";
+        let block = |name: &str, start, offset| Block { name: name.to_owned(), start, offset, length: 9 };
+        let bodies = Scratch::new("a.html", b"<p>").run(|_, emit| {
+            emit.document(text, &[block("paragraph 1", 0, 0), block("paragraph 2", 4, 80), block("paragraph 3", 47, 200)]);
+            Outcome::parsed()
+        });
+        let sighted: Vec<_> = bodies
+            .iter()
+            .filter_map(|body| if let Body::Sighting(sighting) = body { Some(sighting) } else { None })
+            .map(|sighting| (sighting.field.as_deref(), sighting.field_offset, sighting.byte_offset))
+            .collect();
+        assert_eq!(sighted, [(Some("paragraph 2"), Some(8), Some(80))]);
     }
 
     #[test]

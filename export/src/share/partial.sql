@@ -1,0 +1,22 @@
+CREATE TABLE node (
+  first INTEGER NOT NULL,
+  leaves INTEGER NOT NULL,
+  hash BLOB NOT NULL,
+  PRIMARY KEY (first, leaves)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE row (
+  leaf INTEGER PRIMARY KEY NOT NULL,
+  name TEXT NOT NULL,
+  shown TEXT NOT NULL,
+  hidden BLOB NOT NULL
+) STRICT;
+CREATE TABLE seal (
+  checkpoint TEXT NOT NULL,
+  signature TEXT NOT NULL,
+  signer TEXT NOT NULL
+) STRICT;
+CREATE TABLE statement (
+  text TEXT NOT NULL,
+  signature TEXT NOT NULL,
+  signer TEXT NOT NULL
+) STRICT;
