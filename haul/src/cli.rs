@@ -87,8 +87,8 @@ pub struct Run {
     /// What the exhibit is
     #[arg(long, default_value = "unknown", value_parser = ["phone", "computer", "unknown"])]
     pub kind: String,
-    /// Password to try on encrypted archives (can be repeated)
-    #[arg(long = "password")]
+    /// Password or recovery key to try on what is encrypted (can be repeated)
+    #[arg(long = "password", visible_alias = "recovery-key")]
     pub passwords: Vec<String>,
     /// Settings file; keys it leaves out have their defaults
     #[arg(long)]
@@ -159,8 +159,8 @@ pub struct Explain {
     /// Where the evidence lies now [default: as in the run record beside the bundle]
     #[arg(long)]
     pub evidence: Option<PathBuf>,
-    /// Password to try on encrypted archives (can be repeated)
-    #[arg(long = "password")]
+    /// Password or recovery key to try on what is encrypted (can be repeated)
+    #[arg(long = "password", visible_alias = "recovery-key")]
     pub passwords: Vec<String>,
 }
 

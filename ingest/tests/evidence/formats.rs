@@ -122,8 +122,8 @@ fn volumes_that_need_a_key_are_locked_hashed_and_scanned() {
     let folder = tempfile::tempdir().unwrap();
     let address = b" 1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa ";
     for (name, at, signature, needs) in [
-        ("luks", 0, &b"LUKS\xba\xbe\0\x02"[..], "LUKS passphrase, and a reader of LUKS 2"),
-        ("bitlocker", 3, b"-FVE-FS-", "BitLocker recovery key or password"),
+        ("luks", 0, &b"LUKS\xba\xbe\0\x02"[..], "LUKS passphrase, and a header that is not damaged: both copies are"),
+        ("bitlocker", 3, b"-FVE-FS-", "BitLocker recovery key or password, and metadata that is not damaged: no metadata block"),
         ("f2fs", 1024, b"\x10\x20\xf5\xf2", "a reader of F2FS"),
     ] {
         let mut volume = vec![0u8; 1 << 20];
@@ -189,4 +189,63 @@ fn a_luks_volume_opens_with_its_passphrase() {
             assert_eq!(told.items.len(), 2, "nothing else");
         }
     }
+}
+
+/// An encrypted volume of `tests/images`: what opens it, what is said to be wanted, SHA-256 of what is inside.
+struct Encrypted {
+    file: &'static str,
+    passwords: &'static [&'static str],
+    wanted: &'static str,
+    inside: &'static str,
+}
+
+/// By `sha256sum` of what dislocker 0.7.3 made of the BitLocker volumes, and of the disk that was encrypted into those of LUKS.
+const ENCRYPTED: &[Encrypted] = &[
+    Encrypted { file: "luks2-argon2id.img", passwords: &["chanthou"], wanted: "LUKS passphrase", inside: FAT },
+    Encrypted { file: "luks2-pbkdf2.img", passwords: &["chanthou"], wanted: "LUKS passphrase", inside: FAT },
+    Encrypted {
+        file: "bitlocker-xts.img",
+        passwords: &["chanthou", RECOVERY_KEY],
+        wanted: "BitLocker password, or recovery key 8764311D-4587-4029-924A-BBA299647998",
+        inside: BITLOCKER,
+    },
+];
+
+const FAT: &str = "854c3db1c4a07a241e2ed9fbd8892adf2adc662c7862a75deed26f3483f414c9";
+const BITLOCKER: &str = "86ba0c3c4040bebe505f5426ff38f851a06f3bbc0d7483f4e8b666072d3334b8";
+/// The disk has two deleted names whose inodes are gone, as `fls` lists them too.
+const OVERWRITTEN: [Code; 2] = [Code::Overwritten; 2];
+const RECOVERY_KEY: &str = "013574-597531-000077-720885-000000-440000-010989-353100";
+
+#[test]
+fn luks_2_and_bitlocker_open_with_the_right_key_alone() {
+    let images = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/images");
+    for Encrypted { file, passwords, wanted, inside } in ENCRYPTED {
+        let path = images.join(file);
+        for password in *passwords {
+            let world = World { passwords: vec!["wrong".to_owned(), (*password).to_owned()], ..World::new() };
+            let told = world.take(&path);
+            let problems: Vec<_> = told.problems().map(|problem| problem.code).collect();
+            assert_eq!(problems, OVERWRITTEN, "{file}");
+            assert_eq!(
+                (told.sha256("$decrypted").as_str(), told.sha256("$decrypted/passwords.txt").as_str()),
+                (*inside, PASSWORDS)
+            );
+            assert!(told.reopen(&world, &path) > 2);
+        }
+        for (given, tried) in [(vec![], ""), (vec!["x".to_owned()], "; none of those given fits")] {
+            let told = World { passwords: given, ..World::new() }.take(&path);
+            let item = told.item("$volume");
+            assert_eq!((item.status, item.reason.clone()), (ItemStatus::Locked, Some(format!("{wanted}{tried}"))));
+            assert_eq!(told.items.len(), 2, "nothing else");
+        }
+    }
+}
+
+#[test]
+fn bitlocker_that_is_suspended_needs_no_key() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/images/bitlocker-clear.img");
+    let told = World::new().take(&path);
+    assert_eq!(told.problems().map(|problem| problem.code).collect::<Vec<_>>(), OVERWRITTEN);
+    assert_eq!((told.sha256("$decrypted").as_str(), told.sha256("$decrypted/passwords.txt").as_str()), (BITLOCKER, PASSWORDS));
 }

@@ -2,6 +2,8 @@
 
 mod apfs;
 mod apfs_tree;
+mod bitlocker;
+mod bitlocker_keys;
 mod exfat;
 mod ext;
 mod ext_directory;
@@ -12,6 +14,7 @@ mod hfs_packed;
 mod hfs_tree;
 mod iso;
 mod luks;
+mod luks2;
 mod ntfs;
 mod ntfs_packed;
 mod ntfs_record;
@@ -69,7 +72,11 @@ pub struct Unread {
 
 /// Opens an encrypted volume of a kind that is opened; `None` for the others. A trouble says which key is wanted.
 pub fn unlock(kind: &Unread, volume: &Source, passwords: &[String]) -> Option<Result<Source, Trouble>> {
-    (kind.name == "LUKS").then(|| luks::unlock(volume, passwords))
+    match kind.name {
+        "LUKS" => Some(luks::unlock(volume, passwords)),
+        "BitLocker" | "BitLocker To Go" => Some(bitlocker::unlock(volume, passwords)),
+        _ => None,
+    }
 }
 
 /// Whether bytes stand at a place.

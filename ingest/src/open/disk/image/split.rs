@@ -5,6 +5,7 @@ use super::{Image, Opened};
 use crate::evidence::Source;
 use crate::open::Trouble;
 use model::Code;
+use std::io;
 
 /// This format's line.
 pub const IMAGE: Image = Image { name: "split raw", recognize: |_| true, open };
@@ -48,6 +49,12 @@ fn open(source: &Source) -> Result<Option<Opened>, Trouble> {
                 sources.push(part.clone());
                 parts.push((name, part));
                 next += 1;
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                let detail =
+                    format!("part {next:03} is there and cannot be opened ({}): the disk is read up to it", error.kind());
+                troubles.push(Trouble::new(Code::Unreadable, detail));
+                break;
             }
             Err(_) => {
                 // A hole in the numbering: what lies behind it belongs elsewhere on the disk, nobody knows where.

@@ -1,5 +1,5 @@
 //! LUKS 1 with a passphrase: the key of the volume lies in up to eight slots, spread over many stripes and encrypted with what a
-//! passphrase becomes. Format: C. Fruhwirth, "LUKS On-Disk Format Specification" 1.2.3. LUKS 2 is recognized and stays locked.
+//! passphrase becomes. Format: C. Fruhwirth, "LUKS On-Disk Format Specification" 1.2.3. LUKS 2 is in `luks2.rs`.
 
 use super::super::fields::{exact, length, slice, u16be, u32be};
 use super::sectors::{Cipher, Plain, SECTOR};
@@ -22,8 +22,8 @@ const IN_USE: u32 = 0x00ac_71f3;
 /// Rounds that a header may ask for: ten times what cryptsetup's two seconds are on a fast machine.
 const ROUNDS_MAX: u32 = 50_000_000;
 /// Stripes and bytes of a key that are believed.
-const STRIPES_MAX: u32 = 16_000;
-const KEY_BYTES_MAX: u32 = 64;
+pub const STRIPES_MAX: u32 = 16_000;
+pub const KEY_BYTES_MAX: u32 = 64;
 
 /// What a header tells.
 struct Header {
@@ -40,14 +40,15 @@ struct Header {
 
 /// A hash that a header names.
 #[derive(Clone, Copy)]
-enum Hash {
+pub enum Hash {
     Sha1,
     Sha256,
     Sha512,
 }
 
 impl Hash {
-    fn named(name: &str) -> Option<Hash> {
+    /// The hash of a name; `None` for one that is not known.
+    pub fn named(name: &str) -> Option<Hash> {
         Some(match name {
             "sha1" => Hash::Sha1,
             "sha256" => Hash::Sha256,
@@ -56,7 +57,8 @@ impl Hash {
         })
     }
 
-    fn derive(self, password: &[u8], salt: &[u8], rounds: u32, bytes: usize) -> Vec<u8> {
+    /// PBKDF2 with it.
+    pub fn derive(self, password: &[u8], salt: &[u8], rounds: u32, bytes: usize) -> Vec<u8> {
         let mut key = vec![0; bytes];
         match self {
             Hash::Sha1 => pbkdf2_hmac::<Sha1>(password, salt, rounds, &mut key),
@@ -82,18 +84,40 @@ impl Hash {
             Hash::Sha512 => all::<Sha512>(bytes),
         }
     }
+
+    /// The key out of its stripes: all of them are needed, so that few overwritten bytes destroy it.
+    pub fn merge(self, stripes: &[u8], key_bytes: usize) -> Vec<u8> {
+        let mut key = vec![0u8; key_bytes];
+        let mut left = stripes.chunks_exact(key_bytes.max(1)).peekable();
+        while let Some(stripe) = left.next() {
+            key.iter_mut().zip(stripe).for_each(|(byte, other)| *byte ^= other);
+            if left.peek().is_some() {
+                key = self.diffuse(&key);
+            }
+        }
+        key
+    }
 }
 
 /// The decrypted volume; a trouble says which key is wanted, or what about it is not known.
 pub fn unlock(volume: &Source, passwords: &[String]) -> Result<Source, Trouble> {
     let raw = exact(volume, 0, HEADER_BYTES).map_err(|error| Trouble::of(&error))?;
+    if u16be(&raw, 6) == 2 {
+        return super::luks2::unlock(volume, passwords);
+    }
     let header = Header::read(&raw)?;
     let mut failed = None;
     for slot in (0..8).map(|slot| slice(&raw, SLOTS + slot * SLOT_BYTES, SLOT_BYTES)).filter(|slot| u32be(slot, 0) == IN_USE) {
         for password in passwords {
             match header.open(volume, slot, password) {
                 Ok(Some(cipher)) => {
-                    return Ok(Source::Virtual(Arc::new(Plain { volume: volume.clone(), start: header.payload, cipher })));
+                    return Ok(Source::Virtual(Arc::new(Plain {
+                        volume: volume.clone(),
+                        start: header.payload,
+                        bytes: u64::MAX,
+                        counted: 0,
+                        cipher: Arc::new(cipher),
+                    })));
                 }
                 Ok(None) => {}
                 Err(error) => failed = Some(Trouble::of(&error)),
@@ -141,26 +165,14 @@ impl Header {
         let key = self.hash.derive(password.as_bytes(), salt, rounds, self.key_bytes);
         let Some(cipher) = Cipher::new(&self.cipher, &self.mode, &key) else { return Ok(None) };
         cipher.decrypt(&mut material, 0);
-        let key = self.merge(material.get(..bytes).unwrap_or_default());
+        let key = self.hash.merge(material.get(..bytes).unwrap_or_default(), self.key_bytes);
         let fits = self.hash.derive(&key, &self.salt, self.rounds, self.digest.len()) == self.digest;
         Ok(Cipher::new(&self.cipher, &self.mode, &key).filter(|_| fits))
     }
-
-    /// The key out of its stripes: all of them are needed, so that few overwritten bytes destroy it.
-    fn merge(&self, stripes: &[u8]) -> Vec<u8> {
-        let mut key = vec![0u8; self.key_bytes];
-        let mut left = stripes.chunks_exact(self.key_bytes).peekable();
-        while let Some(stripe) = left.next() {
-            key.iter_mut().zip(stripe).for_each(|(byte, other)| *byte ^= other);
-            if left.peek().is_some() {
-                key = self.hash.diffuse(&key);
-            }
-        }
-        key
-    }
 }
 
-fn check_rounds(rounds: u32) -> io::Result<()> {
+/// An error if nobody would ask for that many rounds.
+pub fn check_rounds(rounds: u32) -> io::Result<()> {
     if (1..=ROUNDS_MAX).contains(&rounds) {
         return Ok(());
     }

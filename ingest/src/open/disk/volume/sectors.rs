@@ -1,5 +1,6 @@
-//! Volumes encrypted sector by sector with AES: XTS (IEEE 1619) and CBC, with the vectors that dm-crypt names `plain`, `plain64` and
-//! `essiv`. Format: the kernel's documentation of dm-crypt.
+//! Volumes encrypted sector by sector with AES: XTS (IEEE 1619) and CBC, with the vectors that dm-crypt names `plain`, `plain64`,
+//! `essiv` and `eboiv`, the last with BitLocker's diffuser too. Format: the kernel's documentation of dm-crypt; N. Ferguson, "AES-CBC +
+//! Elephant diffuser" (2006).
 
 use super::super::fields::{length, some};
 use crate::evidence::{Beneath, Positioned, Source};
@@ -8,22 +9,26 @@ use aes::{Aes128, Aes192, Aes256, Block};
 use pbkdf2::sha2::Sha256;
 use sha1_next::Digest;
 use std::io;
+use std::sync::Arc;
 
-/// Bytes of a sector, which is what a vector counts, and of a block.
+/// Bytes of a sector where nothing else is told, which is what a vector counts, and of a block.
 pub const SECTOR: usize = 512;
+/// Largest sector.
+pub const SECTOR_MAX: usize = 4096;
 const BLOCK: usize = 16;
-/// Sectors decrypted at a time.
-const STEP: usize = 128;
+/// Bytes decrypted at a time.
+const STEP: usize = 64 << 10;
 
 /// AES with a key of any length.
-enum Aes {
+pub enum Aes {
     Short(Box<Aes128>),
     Middle(Box<Aes192>),
     Long(Box<Aes256>),
 }
 
 impl Aes {
-    fn new(key: &[u8]) -> Option<Aes> {
+    /// The cipher of a key of 16, 24 or 32 bytes.
+    pub fn new(key: &[u8]) -> Option<Aes> {
         Some(match key.len() {
             16 => Aes::Short(Box::new(Aes128::new_from_slice(key).ok()?)),
             24 => Aes::Middle(Box::new(Aes192::new_from_slice(key).ok()?)),
@@ -32,7 +37,8 @@ impl Aes {
         })
     }
 
-    fn encrypt(&self, block: &mut [u8; BLOCK]) {
+    /// Encrypts one block.
+    pub fn encrypt(&self, block: &mut [u8; BLOCK]) {
         match self {
             Aes::Short(aes) => aes.encrypt_block(block.into()),
             Aes::Middle(aes) => aes.encrypt_block(block.into()),
@@ -64,12 +70,18 @@ enum Vector {
 pub struct Cipher {
     data: Aes,
     mode: Mode,
+    /// Bytes of a sector.
+    sector: usize,
+    /// Bytes that the numbers of sectors count.
+    unit: u64,
 }
 
 enum Mode {
     /// With the second half of the key, which encrypts the number; of 32 bits or 64.
     Xts(Aes, bool),
     Cbc(Vector),
+    /// The vector is the encrypted place in bytes; with the second key, the diffuser comes before it.
+    Place(Option<Aes>),
 }
 
 impl Cipher {
@@ -78,23 +90,30 @@ impl Cipher {
         if name != "aes" {
             return None;
         }
+        let (first, second) = key.split_at(key.len() / 2);
         let (data, mode) = match mode {
-            "xts-plain" | "xts-plain64" => {
-                let (data, tweak) = key.split_at(key.len() / 2);
-                (Aes::new(data)?, Mode::Xts(Aes::new(tweak)?, mode == "xts-plain"))
-            }
+            "xts-plain" | "xts-plain64" => (Aes::new(first)?, Mode::Xts(Aes::new(second)?, mode == "xts-plain")),
             "cbc-plain" => (Aes::new(key)?, Mode::Cbc(Vector::Plain)),
             "cbc-plain64" => (Aes::new(key)?, Mode::Cbc(Vector::Plain64)),
             "cbc-essiv:sha256" => (Aes::new(key)?, Mode::Cbc(Vector::Essiv(Aes::new(&Sha256::digest(key))?))),
+            "cbc-eboiv" => (Aes::new(key)?, Mode::Place(None)),
+            "cbc-elephant" => (Aes::new(first)?, Mode::Place(Some(Aes::new(second)?))),
             _ => return None,
         };
-        Some(Cipher { data, mode })
+        Some(Cipher { data, mode, sector: SECTOR, unit: SECTOR as u64 })
     }
 
-    /// Decrypts whole sectors, the first of which has that number.
-    pub fn decrypt(&self, bytes: &mut [u8], first: u64) {
-        for (sector, number) in bytes.as_chunks_mut::<SECTOR>().0.iter_mut().zip(first..) {
-            let mut vector = number_of(number, matches!(self.mode, Mode::Xts(_, true) | Mode::Cbc(Vector::Plain)));
+    /// With sectors of another size; `counted`: their numbers count them, not 512 bytes. `None` for a size that no sector has.
+    pub fn with_sectors(self, bytes: usize, counted: bool) -> Option<Cipher> {
+        let fits = (SECTOR..=SECTOR_MAX).contains(&bytes) && bytes.is_power_of_two();
+        let unit = if counted { bytes as u64 } else { SECTOR as u64 };
+        fits.then_some(Cipher { sector: bytes, unit, ..self })
+    }
+
+    /// Decrypts whole sectors, the first of which stands at that byte of what is encrypted.
+    pub fn decrypt(&self, bytes: &mut [u8], at: u64) {
+        for (sector, at) in bytes.chunks_exact_mut(self.sector).zip((at..).step_by(self.sector)) {
+            let mut vector = number_of(at / self.unit, matches!(self.mode, Mode::Xts(_, true) | Mode::Cbc(Vector::Plain)));
             match &self.mode {
                 Mode::Xts(tweak, _) => {
                     tweak.encrypt(&mut vector);
@@ -105,40 +124,73 @@ impl Cipher {
                     self.cbc(sector, vector);
                 }
                 Mode::Cbc(_) => self.cbc(sector, vector),
+                Mode::Place(diffuser) => {
+                    let mut vector = number_of(at, false);
+                    self.data.encrypt(&mut vector);
+                    self.cbc(sector, vector);
+                    diffuser.iter().for_each(|key| undiffuse(sector, key, at));
+                }
             }
         }
     }
 
-    fn xts(&self, sector: &mut [u8; SECTOR], first: [u8; BLOCK]) {
+    fn xts(&self, sector: &mut [u8], first: [u8; BLOCK]) {
         let mut tweak = u128::from_le_bytes(first);
-        let mut tweaks = [0u128; SECTOR / BLOCK];
-        for place in &mut tweaks {
-            *place = tweak;
-            // Times x in GF(2^128), whose polynomial has the low bits 0x87.
-            tweak = tweak << 1 ^ if tweak >> 127 == 1 { 0x87 } else { 0 };
-        }
-        let mut blocks = [Block::default(); SECTOR / BLOCK];
-        for ((block, packed), tweak) in blocks.iter_mut().zip(sector.as_chunks::<BLOCK>().0).zip(&tweaks) {
-            *block = (u128::from_le_bytes(*packed) ^ tweak).to_le_bytes().into();
-        }
-        self.data.decrypt(&mut blocks);
-        for ((block, plain), tweak) in blocks.iter().zip(sector.as_chunks_mut::<BLOCK>().0).zip(&tweaks) {
-            *plain = (u128::from_le_bytes((*block).into()) ^ tweak).to_le_bytes();
+        for group in sector.chunks_mut(SECTOR) {
+            let mut tweaks = [0u128; SECTOR / BLOCK];
+            for place in &mut tweaks {
+                *place = tweak;
+                // Times x in GF(2^128), whose polynomial has the low bits 0x87.
+                tweak = tweak << 1 ^ if tweak >> 127 == 1 { 0x87 } else { 0 };
+            }
+            let mut blocks = [Block::default(); SECTOR / BLOCK];
+            for ((block, packed), tweak) in blocks.iter_mut().zip(group.as_chunks::<BLOCK>().0).zip(&tweaks) {
+                *block = (u128::from_le_bytes(*packed) ^ tweak).to_le_bytes().into();
+            }
+            self.data.decrypt(&mut blocks);
+            for ((block, plain), tweak) in blocks.iter().zip(group.as_chunks_mut::<BLOCK>().0).zip(&tweaks) {
+                *plain = (u128::from_le_bytes((*block).into()) ^ tweak).to_le_bytes();
+            }
         }
     }
 
-    fn cbc(&self, sector: &mut [u8; SECTOR], vector: [u8; BLOCK]) {
-        let mut blocks = [Block::default(); SECTOR / BLOCK];
-        for (block, packed) in blocks.iter_mut().zip(sector.as_chunks::<BLOCK>().0) {
-            *block = (*packed).into();
-        }
-        self.data.decrypt(&mut blocks);
+    fn cbc(&self, sector: &mut [u8], vector: [u8; BLOCK]) {
         let mut before = vector;
-        for (block, place) in blocks.iter().zip(sector.as_chunks_mut::<BLOCK>().0) {
-            let plain = u128::from_le_bytes((*block).into()) ^ u128::from_le_bytes(before);
-            before = *place;
-            *place = plain.to_le_bytes();
+        for group in sector.chunks_mut(SECTOR) {
+            let mut blocks = [Block::default(); SECTOR / BLOCK];
+            for (block, packed) in blocks.iter_mut().zip(group.as_chunks::<BLOCK>().0) {
+                *block = (*packed).into();
+            }
+            self.data.decrypt(&mut blocks);
+            for (block, place) in blocks.iter().zip(group.as_chunks_mut::<BLOCK>().0) {
+                let plain = u128::from_le_bytes((*block).into()) ^ u128::from_le_bytes(before);
+                before = *place;
+                *place = plain.to_le_bytes();
+            }
         }
+    }
+}
+
+/// Takes the diffuser B, then A, then the sector's own key away, in the notation of the paper.
+fn undiffuse(sector: &mut [u8], tweak: &Aes, at: u64) {
+    let mut words: Vec<u32> = sector.as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word)).collect();
+    let count = words.len();
+    let mut pass = |cycles: usize, turns: [u32; 4], first: usize, second: usize| {
+        for at in (0..cycles).flat_map(|_| 0..count) {
+            let mixed = words[(at + first) % count] ^ words[(at + second) % count].rotate_left(turns[at % 4]);
+            words[at] = words[at].wrapping_add(mixed);
+        }
+    };
+    pass(3, [0, 10, 0, 25], 2, 5);
+    pass(5, [9, 0, 13, 0], count.saturating_sub(2), count.saturating_sub(5));
+    let (mut low, mut high) = (number_of(at, false), number_of(at, false));
+    high[BLOCK - 1] = 0x80;
+    tweak.encrypt(&mut low);
+    tweak.encrypt(&mut high);
+    let key = [low, high].concat();
+    let plain = words.iter().flat_map(|word| word.to_le_bytes());
+    for ((place, byte), own) in sector.iter_mut().zip(plain).zip(key.iter().cycle()) {
+        *place = byte ^ own;
     }
 }
 
@@ -152,24 +204,29 @@ pub struct Plain {
     pub volume: Source,
     /// First byte of them.
     pub start: u64,
-    /// What decrypts them; they are counted from 0.
-    pub cipher: Cipher,
+    /// How many bytes they are at most.
+    pub bytes: u64,
+    /// The byte that the first of them counts as.
+    pub counted: u64,
+    /// What decrypts them.
+    pub cipher: Arc<Cipher>,
 }
 
 impl Positioned for Plain {
     fn size(&self) -> u64 {
-        self.volume.size().saturating_sub(self.start) / SECTOR as u64 * SECTOR as u64
+        let sector = self.cipher.sector as u64;
+        self.volume.size().saturating_sub(self.start).min(self.bytes) / sector * sector
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let sector = self.cipher.sector;
         let left = length(self.size().saturating_sub(offset)).min(buffer.len());
-        let (first, within) = (offset / SECTOR as u64, length(offset % SECTOR as u64));
-        let sectors = (within + left).div_ceil(SECTOR).min(STEP);
-        let at = self.start.saturating_add(first.saturating_mul(SECTOR as u64));
-        let mut bytes = some(&self.volume, at, sectors * SECTOR)?;
-        self.cipher.decrypt(&mut bytes, first);
+        let (first, within) = (offset / sector as u64 * sector as u64, length(offset % sector as u64));
+        let wanted = (within + left).next_multiple_of(sector).min(STEP);
+        let mut bytes = some(&self.volume, self.start.saturating_add(first), wanted)?;
+        self.cipher.decrypt(&mut bytes, self.counted.saturating_add(first));
         // A torn last sector is not decrypted: it is left out.
-        let whole = bytes.len() / SECTOR * SECTOR;
+        let whole = bytes.len() / sector * sector;
         let ready = bytes.get(within.min(whole)..whole).unwrap_or_default();
         let count = ready.len().min(left);
         if let (Some(to), Some(from)) = (buffer.get_mut(..count), ready.get(..count)) {
@@ -179,8 +236,9 @@ impl Positioned for Plain {
     }
 
     fn beneath(&self, offset: u64) -> Option<Beneath> {
-        let sector = offset / SECTOR as u64 * SECTOR as u64;
-        Some(Beneath { source: self.volume.clone(), start: self.start.checked_add(sector)?, length: SECTOR as u64, packed: true })
+        let bytes = self.cipher.sector as u64;
+        let sector = offset / bytes * bytes;
+        Some(Beneath { source: self.volume.clone(), start: self.start.checked_add(sector)?, length: bytes, packed: true })
     }
 
     fn label(&self) -> Option<&'static str> {
@@ -206,7 +264,7 @@ mod tests {
             let key = [[keys[0]; 16], [keys[1]; 16]].concat();
             let mut sector = [0; SECTOR];
             sector[..32].copy_from_slice(&unhex(packed));
-            Cipher::new("aes", "xts-plain64", &key).unwrap().decrypt(&mut sector, number);
+            Cipher::new("aes", "xts-plain64", &key).unwrap().decrypt(&mut sector, number * SECTOR as u64);
             assert_eq!(sector[..32], [plain; 32]);
         }
     }
@@ -230,13 +288,22 @@ mod tests {
         assert!(Cipher::new("serpent", "xts-plain64", &[0; 64]).is_none());
         assert!(Cipher::new("aes", "xts-plain64", &[0; 40]).is_none());
         assert!(Cipher::new("aes", "cbc-essiv:sha1", &[0; 32]).is_none());
+        for bytes in [0, 256, 513, 8192] {
+            assert!(Cipher::new("aes", "xts-plain64", &[0; 64]).unwrap().with_sectors(bytes, false).is_none());
+        }
     }
 
     #[test]
     fn it_is_read_from_anywhere() {
         let cipher = || Cipher::new("aes", "xts-plain64", &[7; 64]).unwrap();
         let mut whole: Vec<u8> = (0..200 * SECTOR + 100).map(|at| (at % 251) as u8).collect();
-        let plain = Plain { volume: Source::Memory(whole.clone().into()), start: SECTOR as u64, cipher: cipher() };
+        let plain = Plain {
+            volume: Source::Memory(whole.clone().into()),
+            start: SECTOR as u64,
+            bytes: u64::MAX,
+            counted: 0,
+            cipher: Arc::new(cipher()),
+        };
         cipher().decrypt(&mut whole[SECTOR..], 0);
         let expected = &whole[SECTOR..200 * SECTOR];
         assert_eq!(plain.size(), expected.len() as u64);
