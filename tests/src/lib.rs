@@ -6,6 +6,7 @@ pub mod broker;
 pub mod command;
 pub mod crash;
 pub mod evidence;
+pub mod pages;
 pub mod random;
 pub mod snapshot;
 pub mod unit;

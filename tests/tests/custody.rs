@@ -146,3 +146,71 @@ fn a_signer_is_named_by_the_keyring_and_refused_once_revoked() {
         receiver.haul(&["verify", text(&bundle)], 2);
     }
 }
+
+/// The entries beside a bundle, checked.
+fn entries(bundle: &Path) -> Vec<export::chain::Entry> {
+    let custody = export::custody::check(bundle, None).unwrap();
+    assert_eq!(custody.wrong, None);
+    custody.chain.entries
+}
+
+#[test]
+fn exports_and_receipts_are_entries_that_name_who_why_and_for_whom() {
+    let (giver, receiver) = (Bench::sealed(), Bench::sealed());
+    let bundle = giver.bundle();
+    let export = ["export", "--to", "jsonl", text(&bundle), "-o", text(&giver.path("out.jsonl"))].map(str::to_owned);
+    let words: Vec<&str> = export.iter().map(String::as_str).collect();
+    giver.haul(&[&words[..], &["--purpose", "stop payment", "--recipient", "Bangkok", "--reason", "request 7"]].concat(), 0);
+    let found = entries(&bundle);
+    let entry = found.last().unwrap();
+    assert_eq!((found.len(), entry.action.as_str(), entry.actor.as_str()), (2, "export", "Sergeant Chan"));
+    assert_eq!(entry.reason, "request 7");
+    let told: Vec<_> = entry.detail.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(told, [("form", "jsonl"), ("purpose", "stop payment"), ("recipient", "Bangkok")]);
+
+    // The bundle and its custody travel together; the receiver goes on under a key of their own.
+    let there = receiver.path("received.sqlite");
+    fs::copy(&bundle, &there).unwrap();
+    fs::copy(giver.custody(), export::custody::beside(&there)).unwrap();
+    receiver.haul(&["custody", "receive", text(&there), "--from", "Phnom Penh"], 2);
+    assert_eq!(entries(&there), found, "without a reason nothing is written");
+    receiver.haul(&["custody", "receive", text(&there), "--from", "Phnom Penh", "--reason", "request 7"], 0);
+    let both = entries(&there);
+    let entry = both.last().unwrap();
+    assert_eq!(both[..2], found);
+    assert_eq!((both.len(), entry.action.as_str(), entry.detail["from"].as_str()), (3, "receive", "Phnom Penh"));
+    let own = fs::read_to_string(receiver.path("key.pub")).unwrap();
+    assert!(own.starts_with(&entry.signer) && entry.signer != found[1].signer, "{}", entry.signer);
+    // A custody that does not hold is not gone on with.
+    let custody = export::custody::beside(&there);
+    fs::write(&custody, fs::read_to_string(&custody).unwrap().replace("Bangkok", "Vienna")).unwrap();
+    receiver.haul(&["custody", "receive", text(&there), "--from", "Phnom Penh", "--reason", "again"], 2);
+}
+
+#[test]
+fn a_merge_begins_a_custody_of_its_own() {
+    let (one, two) = (Bench::sealed(), Bench::sealed());
+    let (first, second) = (one.bundle(), two.bundle());
+    let before = [&first, &second].map(|bundle| fs::read(export::custody::beside(bundle)).unwrap());
+    let out = one.path("all.sqlite");
+    let merge = ["merge", "-o", text(&out), text(&first), text(&second)];
+    one.haul(&[&merge[..], &["--reason", "joint investigation 12"]].concat(), 0);
+    let [entry] = &entries(&out)[..] else { panic!("one entry") };
+    assert_eq!(
+        (entry.action.as_str(), entry.actor.as_str(), entry.reason.as_str()),
+        ("merge", "Sergeant Chan", "joint investigation 12")
+    );
+    assert_eq!((entry.detail.len(), entry.detail["parts"].as_str()), (1, "2"));
+    assert_eq!(entry.subject, export::custody::subject(&out).unwrap());
+    assert!(fs::read_to_string(one.path("key.pub")).unwrap().starts_with(&entry.signer));
+    assert!(one.haul(&["verify", text(&out)], 0).contains("custody holds, 1 entries, the last merge by Sergeant Chan"));
+    // What was joined was only read.
+    assert_eq!([&first, &second].map(|bundle| fs::read(export::custody::beside(bundle)).unwrap()), before);
+    // Nobody signs for an unsigned bundle; one that is not made has no custody.
+    let unsigned = one.path("unsigned.sqlite");
+    one.haul(&["merge", "--unsigned", "-o", text(&unsigned), text(&first), text(&second)], 0);
+    assert!(!export::custody::beside(&unsigned).exists());
+    let none = one.path("none.sqlite");
+    one.haul(&["merge", "-o", text(&none), text(&first), text(&one.path("missing"))], 2);
+    assert!(!export::custody::beside(&none).exists());
+}

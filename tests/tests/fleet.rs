@@ -1,6 +1,6 @@
 //! What a broker may do to a fleet without changing its bundle: deliver twice, out of order, and poison.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use model::Exhibit;
 use rdkafka::ClientConfig;
@@ -25,6 +25,12 @@ fn everything_delivered_twice_and_interleaved_gives_one_bundle() {
     fleet.launch();
     fleet.run(&broker, 0, &mut Random(1), &mut Report::default()).unwrap();
     assert_eq!(sha256(&place.join("out/1.sqlite")), trials.expected());
+    // The worker that sealed it said so beside it, once, with the fleet's key.
+    let custody = export::custody::check(&place.join("out/1.sqlite"), None).unwrap();
+    let [entry] = &custody.chain.entries[..] else { panic!("one entry: {:?}", custody.chain.entries) };
+    assert_eq!((custody.wrong, entry.action.as_str(), entry.reason.as_str()), (None, "seal", "sealed by a fleet"));
+    let key = export::UnitKey::read(trials.key()).unwrap();
+    assert_eq!(entry.signer, key.public_line());
 }
 
 #[test]

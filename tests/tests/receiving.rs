@@ -1,0 +1,60 @@
+//! docs/receiving.md is gone through as a receiving unit would: its commands, word for word and in order.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on stops")]
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::Command;
+use tests::command::{binary, expect_code, haul_run};
+use tests::evidence::{Size, make};
+
+/// The lines of the page's blocks of commands.
+fn commands(page: &str) -> String {
+    let blocks = page.split("```").skip(1).step_by(2);
+    blocks.map(|block| block.strip_prefix("sh\n").expect("a block of commands")).collect()
+}
+
+#[test]
+fn the_receiving_units_page_works_as_it_is_written() {
+    let page = fs::read_to_string(tests::root().join("docs/receiving.md")).unwrap();
+    let commands = commands(&page);
+    assert!(commands.lines().count() > 20, "{commands}");
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    make(&path("evidence"), Size { sms: 20, telegram: 10, pictures: 1 }, 11);
+    expect_code(&mut haul_run(&path("evidence"), &path("sent"), &path("sender/key")), 0);
+    // The receiver's own exhibit of the same people.
+    fs::create_dir(path("own")).unwrap();
+    fs::write(path("own/note.txt"), format!("pay {}", tests::evidence::WALLET)).unwrap();
+    let run = ["run", "own", "--case", "OWN", "--exhibit", "own", "--out", "here"];
+    let mut haul = Command::new(binary("haul"));
+    expect_code(haul.args(run).env("HAUL_KEY", path("receiver/key")).current_dir(folder.path()), 0);
+    fs::remove_file(path("receiver/key")).unwrap();
+    fs::remove_file(path("receiver/key.pub")).unwrap();
+    for (from, to) in [
+        ("sent/1.sqlite", "A.sqlite"),
+        ("sent/1.sqlite.custody.jsonl", "A.sqlite.custody.jsonl"),
+        ("sender/key.pub", "sender.pub"),
+        ("here/own.sqlite", "own.sqlite"),
+    ] {
+        fs::copy(path(from), path(to)).unwrap();
+    }
+    symlink(tests::root().join("tests"), path("tests")).unwrap();
+    let before = tests::command::sha256(&path("A.sqlite"));
+    let programs = format!("{}:{}", binary("haul").parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let mut shell = Command::new("bash");
+    shell.args(["-euxo", "pipefail", "-c", &commands]).env("PATH", programs).current_dir(folder.path());
+    shell.env("HAUL_KEY", path("receiver/key")).env("HAUL_ACTOR", "Sergeant Chan").env("PYTHONDONTWRITEBYTECODE", "1");
+    let output = expect_code(shell.env_remove("HAUL_KEYRING"), 0);
+    let words = String::from_utf8(output.stdout).unwrap();
+    assert!(words.contains("signer: Phnom Penh, in your keyring since 2"), "{words}");
+    assert!(words.contains("Good \"haul-bundle\" signature") && words.contains(": holds, "), "{words}");
+    assert!(words.contains(tests::evidence::WALLET), "{words}");
+    assert_eq!(tests::command::sha256(&path("A.sqlite")), before, "it was only read");
+    let entries = export::custody::check(&path("A.sqlite"), None).unwrap().chain.entries;
+    let actions: Vec<_> = entries.iter().map(|entry| entry.action.as_str()).collect();
+    assert_eq!(actions, ["seal", "verify", "receive", "export", "export", "export"]);
+    for file in ["report.html", "csv", "stix.json", "stop", "both.sqlite.custody.jsonl"] {
+        assert!(path(file).exists(), "{file}");
+    }
+}
