@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
-use tests::command::{binary, expect_code, haul_run};
+use tests::command::{binary, expect_code};
 
 struct Bench {
     folder: TempDir,
@@ -16,12 +16,19 @@ struct Bench {
 impl Bench {
     /// A folder with one text, run to a sealed bundle.
     fn sealed() -> Bench {
+        Self::of("1")
+    }
+
+    /// The same as exhibit `number`.
+    fn of(number: &str) -> Bench {
         let folder = tempfile::tempdir().unwrap();
         let evidence = folder.path().join("evidence");
         fs::create_dir(&evidence).unwrap();
         fs::write(evidence.join("note.txt"), "call +855 12 345 678").unwrap();
         let bench = Bench { folder };
-        expect_code(&mut haul_run(&evidence, &bench.path("out"), &bench.path("key")), 0);
+        let mut command = Command::new(binary("haul"));
+        command.arg("run").arg(evidence).args(["--case", "TEST", "--exhibit", number, "--out"]).arg(bench.path("out"));
+        expect_code(command.env("HAUL_KEY", bench.path("key")).stdin(Stdio::null()), 0);
         bench
     }
 
@@ -189,7 +196,7 @@ fn exports_and_receipts_are_entries_that_name_who_why_and_for_whom() {
 
 #[test]
 fn a_merge_begins_a_custody_of_its_own() {
-    let (one, two) = (Bench::sealed(), Bench::sealed());
+    let (one, two) = (Bench::sealed(), Bench::of("2"));
     let (first, second) = (one.bundle(), two.bundle());
     let before = [&first, &second].map(|bundle| fs::read(export::custody::beside(bundle)).unwrap());
     let out = one.path("all.sqlite");

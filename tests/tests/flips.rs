@@ -41,6 +41,7 @@ const NO_CONTENT: &[(&str, &str)] = &[
     ("header: incremental vacuum", "for vacuum, which is writing"),
     ("header: reserved for expansion", "nothing"),
     ("header: writer's version", "the change counter again, and which SQLite wrote"),
+    ("cell: row number", "only the schema and the seal have them, and nothing is looked up by them there"),
     ("free space of a page", "zeros between pointers and cells"),
     ("page: first free block", "for writers"),
     ("page: start of cells", "for writers"),
