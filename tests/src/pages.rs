@@ -185,6 +185,7 @@ fn root(record: &[u8]) -> usize {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a database of our own")]
 mod tests {
     use super::*;
     use rusqlite::Connection;

@@ -8,7 +8,7 @@
     clippy::indexing_slicing,
     reason = "a test that cannot go on stops"
 )]
-#![allow(clippy::disallowed_methods, reason = "bundles of our own")]
+#![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "bundles of our own; the table is for people")]
 
 use export::chain::Heads;
 use export::{UnitKey, custody, keyring};
