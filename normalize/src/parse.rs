@@ -105,6 +105,7 @@ pub const PARSERS: &[&dyn Parser] = &[
     &chat_export::DISCORD,
     &chat_export::DISCORD_PACKAGE,
     &chat_export::SLACK,
+    &chat_export::ANDROID,
     &ufdr::Ufdr,
     &vcard::Vcard,
     &mail::Mail,

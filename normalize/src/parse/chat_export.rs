@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::Read;
 
+mod android;
 mod discord;
 mod fields;
 mod meta;
@@ -32,6 +33,8 @@ pub const META: ChatExport = ChatExport(&meta::Meta);
 pub const DISCORD: ChatExport = ChatExport(&discord::Exporter);
 /// What Discord hands out: the owner's own messages.
 pub const DISCORD_PACKAGE: ChatExport = ChatExport(&discord::Package);
+/// Messages in a backup of Android's telephony provider.
+pub const ANDROID: ChatExport = ChatExport(&android::Backup);
 /// A workspace as Slack hands it out.
 pub const SLACK: ChatExport = ChatExport(&slack::Slack);
 
