@@ -196,7 +196,7 @@ impl Exhibited<'_> {
     }
 
     fn tell_end(&self, job: &Job) -> Result<ExhibitEnd, Error> {
-        let backup = self.backups.contains_key(open::backup::MANIFEST);
+        let backup = open::backup::MANIFESTS.into_iter().any(|manifest| self.backups.contains_key(manifest));
         let whole = if self.single { "file" } else { "directory" };
         let whole = if backup { open::backup::NAME } else { whole };
         let root = self.root_item.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -93,7 +93,7 @@ fn sources(job: &Job, settings: &Settings, chain: &[Step]) -> Result<Vec<Source>
     let (mut parent, mut inner) = (first, inner);
     if folder
         && let (Some((step, rest)), Some(prefix)) = (inner.split_first(), backup::folder_of(&first.path))
-        && let Some(backup) = backup::reopen(&Folder::root(&root).map_err(failed)?, prefix, settings, &job.passwords)
+        && let Some(backup) = backup::reopen(&Folder::root(&root).map_err(failed)?, &first.path, settings, &job.passwords)
     {
         let wanted = |entry: &Entry| {
             let path = [prefix, &entry.path[..]].concat();

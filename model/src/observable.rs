@@ -180,6 +180,8 @@ pub enum SecretKind {
     AuthToken,
     /// Keys or a seed, encrypted with a password: a wallet's vault as it stands.
     Vault,
+    /// A password in clear.
+    Password,
 }
 
 impl SecretKind {
@@ -191,6 +193,7 @@ impl SecretKind {
             SecretKind::ExtendedPrivateKey => "extended_private_key",
             SecretKind::AuthToken => "auth_token",
             SecretKind::Vault => "vault",
+            SecretKind::Password => "password",
         }
     }
 }

@@ -115,6 +115,7 @@ pub const PARSERS: &[&dyn Parser] = &[
     &device::IosDevice,
     &device::AndroidProperties,
     &device::AndroidSettings,
+    &device::AndroidPersistent,
     &device::Ufed,
     &document::Html,
     &document::OfficeXml,

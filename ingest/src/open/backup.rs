@@ -1,13 +1,15 @@
-//! iTunes and Finder backups (iOS 10 and later): a folder of files named by SHA-1, and `Manifest.db` that says which file of the
+//! iTunes and Finder backups: a folder of files named by SHA-1, and `Manifest.db` (before iOS 10 `Manifest.mbdb`) that says which file of the
 //! phone each is. Restored are domain and path (`HomeDomain/Library/SMS/sms.db`), mode, owner and times.
 //!
-//! In a folder of the evidence the restored files are children of `Manifest.db`, and the blobs of a plain backup are items under
+//! In a folder of the evidence the restored files are children of the manifest, and the blobs of a plain backup are items under
 //! their restored names only. In an archive they are children of the archive. The blobs of an encrypted backup are items
 //! of their own too: they are what lies in the evidence, and a hash of what was decrypted does not vouch for them.
 
 mod keys;
 mod manifest;
+mod mbdb;
 mod rows;
+mod streamed;
 
 use super::decrypted::{BLOCK, Decrypted};
 use super::{Container, Entry, Ranges, Special, Trouble, Visitor};
@@ -24,27 +26,37 @@ use std::sync::Arc;
 
 /// Name of the format.
 pub const NAME: &str = "itunes_backup";
-/// The file that makes a folder a backup, with one of the others beside it.
-pub const MANIFEST: &[u8] = b"Manifest.db";
+/// Since iOS 10 a database, before a list of records.
+const DATABASE: &[u8] = b"Manifest.db";
+const LIST: &[u8] = b"Manifest.mbdb";
+/// The files that make a folder a backup, with one of the others beside it.
+pub const MANIFESTS: [&[u8]; 2] = [DATABASE, LIST];
 const OTHERS: [&[u8]; 3] = [b"Manifest.plist", b"Status.plist", b"Info.plist"];
 
 type Take<'a> = dyn FnMut(&mut dyn Read) -> Result<(), crate::Error> + 'a;
 
-/// Folders (empty, or with a slash at the end) that hold a backup, by what lies in them.
-fn folders<L: List + ?Sized>(list: &L) -> Vec<Vec<u8>> {
+/// Folders (empty, or with a slash at the end) that hold a backup, by what lies in them, with the name of the manifest.
+fn folders<L: List + ?Sized>(list: &L) -> Vec<(Vec<u8>, &'static [u8])> {
     let manifests = (0..list.count()).filter(|at| list.kind(*at) == Some(FileKind::File) && list.ordinal(*at) == 0);
-    let manifests: Vec<Vec<u8>> = manifests.filter_map(|at| folder_of(list.path(at))).map(<[u8]>::to_vec).collect();
+    let manifests = manifests.filter_map(|at| split(list.path(at))).map(|(folder, name)| (folder.to_vec(), name));
+    let manifests: Vec<(Vec<u8>, &'static [u8])> = manifests.collect();
     if manifests.is_empty() {
         return manifests;
     }
     let paths: HashSet<&[u8]> = (0..list.count()).map(|at| list.path(at)).collect();
-    let holds = |folder: &Vec<u8>| OTHERS.iter().any(|name| paths.contains([&folder[..], name].concat().as_slice()));
-    manifests.into_iter().filter(holds).collect()
+    let holds = |folder: &[u8]| OTHERS.iter().any(|name| paths.contains([folder, name].concat().as_slice()));
+    manifests.into_iter().filter(|(folder, _)| holds(folder)).collect()
 }
 
-/// The folder of a path that ends with the manifest's name.
+/// The folder of a path that ends with a manifest's name.
 pub fn folder_of(path: &[u8]) -> Option<&[u8]> {
-    path.strip_suffix(MANIFEST).filter(|folder| folder.is_empty() || folder.ends_with(b"/"))
+    split(path).map(|(folder, _)| folder)
+}
+
+/// Folder and manifest of a path that ends with a manifest's name.
+fn split(path: &[u8]) -> Option<(&[u8], &'static [u8])> {
+    let folder = |name: &[u8]| path.strip_suffix(name).filter(|folder| folder.is_empty() || folder.ends_with(b"/"));
+    MANIFESTS.into_iter().find_map(|name| Some((folder(name)?, name)))
 }
 
 /// Backups in a folder of the evidence, by the path of their manifest.
@@ -53,10 +65,10 @@ pub type Backups = HashMap<Vec<u8>, Result<Arc<dyn Container>, Trouble>>;
 /// Finds the backups among the files of a folder and takes the blobs that a plain one names out of the list.
 pub fn take_out(root: &Folder, listing: &mut Listing, settings: &Settings, passwords: &[String]) -> Backups {
     let mut backups = Backups::new();
-    for folder in folders(listing) {
-        let manifest = [&folder[..], MANIFEST].concat();
+    for (folder, name) in folders(listing) {
+        let manifest = [&folder[..], name].concat();
         let on_disk = OnDisk { root: root.clone(), folder: folder.clone() };
-        match super::guard(|| open(on_disk, settings, passwords)) {
+        match super::guard(|| open(on_disk, name, settings, passwords)) {
             Some(Ok(None)) => {}
             Some(Ok(Some(backup))) => {
                 if backup.manifest.keys.is_none() {
@@ -72,14 +84,15 @@ pub fn take_out(root: &Folder, listing: &mut Listing, settings: &Settings, passw
     backups
 }
 
-/// The backup in the folder of a manifest, for going back to one of its files.
-pub fn reopen(root: &Folder, folder: &[u8], settings: &Settings, passwords: &[String]) -> Option<Arc<dyn Container>> {
+/// The backup of a manifest, for going back to one of its files.
+pub fn reopen(root: &Folder, manifest: &[u8], settings: &Settings, passwords: &[String]) -> Option<Arc<dyn Container>> {
+    let (folder, name) = split(manifest)?;
     let on_disk = OnDisk { root: root.clone(), folder: folder.to_vec() };
-    open(on_disk, settings, passwords).ok().flatten().map(|backup| Arc::new(backup) as Arc<dyn Container>)
+    open(on_disk, name, settings, passwords).ok().flatten().map(|backup| Arc::new(backup) as Arc<dyn Container>)
 }
 
-fn open(on_disk: OnDisk, settings: &Settings, passwords: &[String]) -> Result<Option<Backup>, Trouble> {
-    let manifest = manifest::read(&on_disk, settings, passwords)?;
+fn open(on_disk: OnDisk, name: &[u8], settings: &Settings, passwords: &[String]) -> Result<Option<Backup>, Trouble> {
+    let manifest = manifest::read(&on_disk, name, settings, passwords)?;
     Ok(manifest.map(|manifest| Backup { manifest, on_disk }))
 }
 
@@ -226,6 +239,9 @@ impl Beside for InArchive<'_> {
 
 /// The container itself, or with the backups in it restored.
 pub fn restore(inner: Box<dyn Container>, settings: &Settings, passwords: &[String]) -> Box<dyn Container> {
+    if inner.list().is_none() {
+        return streamed::restore(inner, settings, passwords);
+    }
     let Some(entries) = inner.list() else { return inner };
     let folders = folders(entries);
     if folders.is_empty() {
@@ -233,12 +249,12 @@ pub fn restore(inner: Box<dyn Container>, settings: &Settings, passwords: &[Stri
     }
     let (mut backups, mut troubles, mut taken) = (Vec::new(), inner.troubles().to_vec(), HashSet::new());
     let mut prefixes = Vec::new();
-    for folder in folders {
+    for (folder, name) in folders {
         let own = entries.iter().enumerate().filter(|(_, entry)| entry.kind == Some(FileKind::File) && entry.ordinal == 0);
         let own = own.filter_map(|(at, entry)| Some((entry.path.strip_prefix(&folder[..])?.to_vec(), (at, entry.size))));
         let files: Files = own.collect();
         let beside = InArchive { container: &*inner, files: &files };
-        match super::guard(|| manifest::read(&beside, settings, passwords)) {
+        match super::guard(|| manifest::read(&beside, name, settings, passwords)) {
             Some(Ok(Some(manifest))) => {
                 if manifest.keys.is_none() {
                     let named = manifest.places.iter().filter_map(|place| files.get(place.blob.as_ref()?));

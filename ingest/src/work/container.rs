@@ -85,7 +85,7 @@ impl Worker<'_> {
             }
             Err(trouble) => {
                 let status = if trouble.code == Code::Encrypted { ItemStatus::Locked } else { ItemStatus::Partial };
-                if item.path.as_bytes() == open::backup::MANIFEST {
+                if open::backup::MANIFESTS.contains(&item.path.as_bytes()) {
                     self.exhibited.incomplete.store(true, Relaxed);
                 }
                 self.problem(&mut item, status, trouble.clone())?;

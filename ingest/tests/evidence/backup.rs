@@ -1,6 +1,6 @@
 //! Phone backups: restored paths, decryption, and what must be said of what is missing or damaged.
 
-use crate::phone::{PhoneFile, blob_name, file, itunes_backup};
+use crate::phone::{PhoneFile, blob_name, file, itunes_backup, old_backup};
 use crate::world::{Told, World, sha256};
 use model::{Code, FileKind, ItemStatus};
 use std::fs;
@@ -121,6 +121,110 @@ fn a_backup_in_a_zip_is_restored_too() {
 }
 
 #[test]
+fn a_backup_of_before_ios_10_is_restored_too() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, password) in [("plain", None), ("secret", Some(PASSWORD))] {
+        old_backup(&folder.path().join(name), &files(), password);
+    }
+    let mut world = World::new();
+    world.passwords = vec![PASSWORD.to_owned()];
+    let told = world.take(&folder.path().join("plain"));
+    restored(&told, "");
+    assert_eq!(told.problems().count(), 0);
+    assert_eq!(told.items.len(), 4 + files().len() + 1, "no blob is an item of its own: {:?}", told.paths());
+    assert_eq!(told.reopen(&world, &folder.path().join("plain")), told.items.len() - 1, "all but the link");
+    let told = world.take(&folder.path().join("secret"));
+    restored(&told, "");
+    assert_eq!(told.problems().count(), 0);
+    assert_eq!(told.items.len(), 4 + 2 * files().len() + 1, "a blob is an item of its own too");
+    world.passwords = Vec::new();
+    let told = world.take(&folder.path().join("secret"));
+    assert_eq!(told.item("Manifest.mbdb").reason.as_deref(), Some("needs the backup password"));
+}
+
+#[test]
+fn a_backup_in_a_tar_is_restored_too() {
+    let folder = tempfile::tempdir().unwrap();
+    type Make = fn(&Path, &[PhoneFile], Option<&str>);
+    for (name, make, password) in [
+        ("plain", itunes_backup as Make, None),
+        ("secret", itunes_backup as Make, Some(PASSWORD)),
+        ("old", old_backup as Make, None),
+        ("oldsecret", old_backup as Make, Some(PASSWORD)),
+    ] {
+        make(&folder.path().join(name), &files(), password);
+        for (packed, option) in [("tar", "-cf"), ("tar.gz", "-czf")] {
+            let archive = folder.path().join(format!("{name}.{packed}"));
+            let tar = std::process::Command::new("tar").arg(option).arg(&archive).arg(name).current_dir(folder.path()).status();
+            assert!(tar.unwrap().success());
+            let mut world = World::new();
+            world.passwords = vec![PASSWORD.to_owned()];
+            let told = world.take(&archive);
+            restored(&told, &format!("{name}/"));
+            assert_eq!(told.problems().count(), 0, "{name}.{packed}");
+            let blobs = if password.is_some() { files().len() } else { 0 };
+            let inside = told.items.iter().filter(|item| item.parent.is_some()).count();
+            assert_eq!(inside, 4 + files().len() + 1 + blobs, "{name}.{packed}: {:?}", told.paths());
+            assert_eq!(told.reopen(&world, &archive), told.items.len() - 1, "all but the link");
+            world.passwords = Vec::new();
+            assert_eq!(world.take(&archive).problems().count(), usize::from(password.is_some()));
+        }
+    }
+}
+
+#[test]
+fn what_a_manifest_in_a_tar_names_and_is_not_there_is_a_problem_each() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, archive) = (folder.path().join("b"), folder.path().join("b.tar"));
+    itunes_backup(&root, &files(), None);
+    let blob = |at: usize| {
+        let name = blob_name(&files()[at]);
+        root.join(&name[..2]).join(&name)
+    };
+    fs::remove_file(blob(0)).unwrap();
+    fs::write(blob(2), "short").unwrap();
+    let tar = std::process::Command::new("tar").arg("-cf").arg(&archive).arg("b").current_dir(folder.path()).status();
+    assert!(tar.unwrap().success());
+    let told = World::new().take(&archive);
+    let missing = told.item(&format!("b/{}", path_of(&files()[0])));
+    assert_eq!(told.codes(missing), [Code::Missing]);
+    let short = told.item(&format!("b/{}", path_of(&files()[2])));
+    assert_eq!(told.codes(short), [Code::Truncated]);
+    // Cut anywhere, every file is there, under its path or its blob's, or a problem says what is missing.
+    let whole = fs::read(&archive).unwrap();
+    for cut in 1..20 {
+        fs::write(&archive, &whole[..whole.len() * cut / 20]).unwrap();
+        assert!(World::new().take(&archive).problems().count() > 0, "{cut}");
+    }
+}
+
+#[test]
+fn damaged_lists_of_records_are_read_as_far_as_they_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let many: Vec<PhoneFile> = (0..8).map(|at| file("HomeDomain", &format!("Library/{at}"), b"content")).collect();
+    for password in [None, Some(PASSWORD)] {
+        let root = folder.path().join(if password.is_some() { "secret" } else { "plain" });
+        old_backup(&root, &many, password);
+        let whole = fs::read(root.join("Manifest.mbdb")).unwrap();
+        for cut in 0..20 {
+            fs::write(root.join("Manifest.mbdb"), &whole[..whole.len() * cut / 20]).unwrap();
+            damaged(&root, many.len(), true);
+        }
+        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+        for _ in 0..250 {
+            let mut content = whole.clone();
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let at = usize::try_from(random % content.len() as u64).unwrap();
+            content[at] ^= 1 << (random >> 32 & 7);
+            fs::write(root.join("Manifest.mbdb"), content).unwrap();
+            damaged(&root, many.len(), false);
+        }
+    }
+}
+
+#[test]
 fn what_the_manifest_names_and_is_not_there_is_a_problem_each() {
     let folder = tempfile::tempdir().unwrap();
     itunes_backup(folder.path(), &files(), None);
@@ -178,7 +282,8 @@ fn damaged(root: &Path, files: usize, told_of: bool) {
     world.passwords = vec![PASSWORD.to_owned()];
     let told = world.take(root);
     let content = sha256(b"content");
-    let blobs = told.items.iter().filter(|item| item.path.as_bytes().get(2) == Some(&b'/')).count();
+    let is_blob = |path: &str| path.len() >= 40 && path[path.len() - 40..].bytes().all(|byte| byte.is_ascii_hexdigit());
+    let blobs = told.items.iter().filter(|item| item.parent.is_none() && is_blob(&item.path)).count();
     let whole =
         told.items.iter().filter(|item| item.parent.is_some() && item.sha256.is_some_and(|hash| hash.to_string() == content));
     assert!(whole.count() + blobs >= files);

@@ -75,6 +75,49 @@ pub fn itunes_backup(folder: &Path, files: &[PhoneFile], password: Option<&str>)
     fs::write(folder.join("Status.plist"), xml_plist(&[("SnapshotState", "<string>finished</string>".to_owned())])).unwrap();
 }
 
+/// Writes a backup as iOS made them before 10: a list of records, blobs beside it; encrypted if there is a password.
+pub fn old_backup(folder: &Path, files: &[PhoneFile], password: Option<&str>) {
+    fs::create_dir_all(folder).unwrap();
+    let keybag = password.map(Keybag::new);
+    let text = |bytes: &[u8]| [&(bytes.len() as u16).to_be_bytes()[..], bytes].concat();
+    let none = || vec![0xff, 0xff];
+    let record = |file: &PhoneFile, mode: u16, target: Option<&str>, key: Option<&[u8]>| {
+        let mut record = [text(file.domain.as_bytes()), text(file.path.as_bytes())].concat();
+        record.extend(target.map_or_else(none, |target| text(target.as_bytes())));
+        record.extend(none());
+        record.extend(key.map_or_else(none, text));
+        record.extend(mode.to_be_bytes());
+        record.extend(7u64.to_be_bytes());
+        [501u32, 502, 1_700_000_000, 1_700_000_001, 1_600_000_000].iter().for_each(|number| record.extend(number.to_be_bytes()));
+        record.extend((file.content.len() as u64).to_be_bytes());
+        record.extend([CLASS as u8, 1]);
+        record.extend([text(b"com.apple.name"), text(b"value")].concat());
+        record
+    };
+    let mut manifest = b"mbdb\x05\x00".to_vec();
+    for domain in &files.iter().map(|file| file.domain).collect::<std::collections::BTreeSet<_>>() {
+        manifest.extend(record(&file(domain, "", b""), 0o40755, None, None));
+    }
+    for (number, file) in files.iter().enumerate() {
+        let key = keybag.as_ref().map(|keybag| keybag.file_key(number));
+        let (content, described) = match &key {
+            Some((key, described)) => (encrypt(&padded(&file.content), key), Some(described.as_slice())),
+            None => (file.content.clone(), None),
+        };
+        manifest.extend(record(file, 0o100_644, None, described));
+        fs::write(folder.join(blob_name(file)), content).unwrap();
+    }
+    manifest.extend(record(&file("HomeDomain", "Library/link", b""), 0o120_755, Some("/var/mobile/there"), None));
+    let mut facts = vec![("IsEncrypted", if keybag.is_some() { "<true/>".to_owned() } else { "<false/>".to_owned() })];
+    if let Some(keybag) = &keybag {
+        facts.push(("BackupKeyBag", format!("<data>{}</data>", base64(&keybag.bytes))));
+    }
+    fs::write(folder.join("Manifest.mbdb"), manifest).unwrap();
+    fs::write(folder.join("Manifest.plist"), xml_plist(&facts)).unwrap();
+    fs::write(folder.join("Info.plist"), info_plist()).unwrap();
+    fs::write(folder.join("Status.plist"), xml_plist(&[("SnapshotState", "<string>finished</string>".to_owned())])).unwrap();
+}
+
 fn info_plist() -> String {
     let text = |text: &str| format!("<string>{text}</string>");
     xml_plist(&[

@@ -47,26 +47,48 @@ pub fn field(mut message: &[u8], path: &str) -> Option<Value> {
     None
 }
 
+/// Visits every value of a length-delimited field: its bytes, and where they begin in the message.
+///
+/// # Errors
+/// Where the message is none any more; what stands before was visited.
+pub fn each(message: &[u8], wanted: u64, visit: &mut dyn FnMut(&[u8], usize)) -> Result<(), usize> {
+    let mut rest = message;
+    while !rest.is_empty() {
+        let at = message.len() - rest.len();
+        let (tag, value) = next(&mut rest).ok_or(at)?;
+        if let (Wire::Bytes(value), true) = (value, tag == wanted) {
+            visit(value, message.len() - rest.len() - value.len());
+        }
+    }
+    Ok(())
+}
+
 /// The last value of a field in a message that is whole.
 fn last(mut rest: &[u8], wanted: u64) -> Option<Wire<'_>> {
     let mut found = None;
     while !rest.is_empty() {
-        let tag = varint(&mut rest)?;
-        let value = match tag & 7 {
-            0 => Wire::Number(varint(&mut rest)?),
-            1 => Wire::Number(u64::from_le_bytes(take(&mut rest, 8)?.try_into().ok()?)),
-            2 => {
-                let length = usize::try_from(varint(&mut rest)?).ok()?;
-                Wire::Bytes(take(&mut rest, length)?)
-            }
-            5 => Wire::Number(u64::from(u32::from_le_bytes(take(&mut rest, 4)?.try_into().ok()?))),
-            _ => return None,
-        };
-        if tag >> 3 == wanted {
+        let (tag, value) = next(&mut rest)?;
+        if tag == wanted {
             found = Some(value);
         }
     }
     found
+}
+
+/// The next field: its number and value.
+fn next<'m>(rest: &mut &'m [u8]) -> Option<(u64, Wire<'m>)> {
+    let tag = varint(rest)?;
+    let value = match tag & 7 {
+        0 => Wire::Number(varint(rest)?),
+        1 => Wire::Number(u64::from_le_bytes(take(rest, 8)?.try_into().ok()?)),
+        2 => {
+            let length = usize::try_from(varint(rest)?).ok()?;
+            Wire::Bytes(take(rest, length)?)
+        }
+        5 => Wire::Number(u64::from(u32::from_le_bytes(take(rest, 4)?.try_into().ok()?))),
+        _ => return None,
+    };
+    Some((tag >> 3, value))
 }
 
 fn take<'m>(rest: &mut &'m [u8], length: usize) -> Option<&'m [u8]> {

@@ -11,10 +11,12 @@ use std::collections::HashSet;
 mod abx;
 mod android;
 mod ios;
+mod persistent;
 mod ufed;
 
 pub use android::{AndroidProperties, AndroidSettings};
 pub use ios::IosDevice;
+pub use persistent::AndroidPersistent;
 pub use ufed::Ufed;
 
 /// Largest file of this kind that is read.

@@ -1,5 +1,5 @@
-//! Cellebrite reports: `report.xml` of a UFDR. What Physical Analyzer decoded (chats, messages, contacts, calls, accounts) becomes
-//! records that say so: their definition is `ufdr`, and what it held for deleted is `recovered`.
+//! Cellebrite reports: `report.xml` of a UFDR. What Physical Analyzer decoded (chats, messages, contacts, calls, accounts, pages, places,
+//! notes, applications, passwords) becomes records that say so: their definition is `ufdr`, and what it held for deleted is `recovered`.
 //!
 //! Format: namespace `http://pa.cellebrite.com/report/2.0`, as Physical Analyzer 7 to 10 writes it. Models hold fields, and models
 //! in fields. They are read one at a time; a chat's messages are told as they come, so a report of any size fits.
@@ -14,6 +14,7 @@ use std::fs::File;
 use std::io::BufReader;
 
 mod device;
+mod models;
 mod records;
 #[cfg(test)]
 mod tests;
@@ -33,7 +34,7 @@ impl Parser for Ufdr {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn identify(&self, input: &Input<'_>) -> bool {

@@ -51,9 +51,12 @@ pub struct Place {
     pub told: u64,
 }
 
-/// Reads the manifest of a backup; `None` where a folder only looks like one.
-pub fn read(beside: &dyn Beside, settings: &Settings, passwords: &[String]) -> Result<Option<Manifest>, Trouble> {
-    let mut source = beside.source(b"Manifest.db")?;
+/// Reads the manifest of a backup, by its name; `None` where a folder only looks like one.
+pub fn read(beside: &dyn Beside, name: &[u8], settings: &Settings, passwords: &[String]) -> Result<Option<Manifest>, Trouble> {
+    let mut source = beside.source(name)?;
+    if name == super::LIST {
+        return super::mbdb::read(&source, beside, settings, passwords);
+    }
     let list = small(beside, b"Manifest.plist");
     let list = list.as_deref().and_then(Plist::open);
     let at = |key: &str| list.as_ref().and_then(|list| list.get(&[key]));
@@ -64,10 +67,8 @@ pub fn read(beside: &dyn Beside, settings: &Settings, passwords: &[String]) -> R
     let encrypted = at("IsEncrypted").and_then(Value::truth) == Some(true) && !(plain && manifest_key.is_some());
     let mut keys = None;
     if encrypted {
-        let keybag = at("BackupKeyBag").and_then(Value::data);
-        let keybag = keybag.ok_or_else(|| Trouble::new(Code::ContainerDamaged, "the encrypted backup has no keybag"))?;
-        let keybag = Keybag::read(&keybag)?;
-        let unlocked = passwords.iter().find_map(|password| keybag.unlock(password)).ok_or_else(|| wanted(passwords))?;
+        // `encrypted` was told by the list.
+        let unlocked = list.as_ref().map_or_else(|| Err(wanted(passwords)), |list| unlock(list, passwords))?;
         if !plain {
             let key = file_key(&unlocked, manifest_key.as_deref().unwrap_or_default())?;
             source = decrypt(&source, &key)?;
@@ -84,13 +85,21 @@ pub fn read(beside: &dyn Beside, settings: &Settings, passwords: &[String]) -> R
     }
 }
 
+/// The class keys that one of the passwords gives.
+pub fn unlock(list: &Plist<'_>, passwords: &[String]) -> Result<ClassKeys, Trouble> {
+    let keybag = list.get(&["BackupKeyBag"]).and_then(Value::data);
+    let keybag = keybag.ok_or_else(|| Trouble::new(Code::ContainerDamaged, "the encrypted backup has no keybag"))?;
+    let keybag = Keybag::read(&keybag)?;
+    passwords.iter().find_map(|password| keybag.unlock(password)).ok_or_else(|| wanted(passwords))
+}
+
 /// Which key is wanted. The same words as an item's reason.
 fn wanted(passwords: &[String]) -> Trouble {
     let tried = if passwords.is_empty() { "" } else { "; none of those given fits" };
     Trouble::new(Code::Encrypted, format!("needs the backup password{tried}"))
 }
 
-fn damaged(detail: &str) -> Trouble {
+pub fn damaged(detail: &str) -> Trouble {
     Trouble::new(Code::ContainerDamaged, detail)
 }
 
@@ -100,7 +109,7 @@ fn head(source: &Source) -> Option<Vec<u8>> {
 }
 
 /// A small file beside the manifest; `None` if it is not there: the backup is then read without it.
-fn small(beside: &dyn Beside, path: &[u8]) -> Option<Vec<u8>> {
+pub fn small(beside: &dyn Beside, path: &[u8]) -> Option<Vec<u8>> {
     let source = beside.source(path).ok()?;
     let mut content = Vec::new();
     source.reader().take(PLIST_BYTES_MAX).read_to_end(&mut content).is_ok().then_some(content)
@@ -149,7 +158,7 @@ impl Manifest {
     }
 
     /// Path order, which does not depend on how the database lies in its file.
-    fn order(&mut self) {
+    pub fn order(&mut self) {
         let mut both: Vec<(Entry, Place)> = self.entries.drain(..).zip(self.places.drain(..)).collect();
         both.sort_by(|(a, at), (b, bt)| (&a.path, &at.blob).cmp(&(&b.path, &bt.blob)));
         (self.entries, self.places) = both.into_iter().unzip();

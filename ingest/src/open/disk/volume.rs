@@ -19,6 +19,7 @@ mod ntfs;
 mod ntfs_packed;
 mod ntfs_record;
 mod sectors;
+mod super_partition;
 
 use super::fields::{slice, u16be, u16le, u32be, u32le};
 use super::image::Stored;
@@ -58,7 +59,8 @@ pub struct Kind {
 }
 
 /// Every kind that is read.
-pub const KINDS: &[Kind] = &[apfs::KIND, ntfs::KIND, exfat::KIND, iso::KIND, ext::KIND, hfs::KIND, fat::KIND];
+pub const KINDS: &[Kind] =
+    &[super_partition::KIND, apfs::KIND, ntfs::KIND, exfat::KIND, iso::KIND, ext::KIND, hfs::KIND, fat::KIND];
 
 /// A kind of volume that is known and not read: hashed as a whole, scanned as it is.
 pub struct Unread {
@@ -102,11 +104,6 @@ pub const UNREAD: &[Unread] = &[
     Unread { name: "ReFS", recognize: |head| has(head, 3, b"ReFS\0"), needs: Some("a reader of ReFS") },
     Unread { name: "LVM", recognize: |head| has(head, 512, b"LABELONE"), needs: Some("a reader of LVM") },
     Unread { name: "Linux RAID", recognize: |head| u32le(head, 4096) == 0xa92b_4efc, needs: Some("a reader of Linux RAID") },
-    Unread {
-        name: "Android super",
-        recognize: |head| u32le(head, 4096) == 0x616c_4467,
-        needs: Some("a reader of dynamic partitions"),
-    },
     Unread { name: "squashfs", recognize: is_squashfs, needs: Some("a reader of squashfs") },
     Unread { name: "swap", recognize: |head| has(head, 4086, b"SWAPSPACE2"), needs: None },
 ];

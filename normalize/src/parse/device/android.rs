@@ -29,6 +29,7 @@ const PROPERTIES: &[(&str, &str)] = &[
     ("ro.ril.oem.imei", "imei"),
     ("persist.sys.timezone", "time_zone"),
     ("persist.sys.locale", "locale"),
+    ("persist.sys.device_name", "name"),
     ("gsm.sim.operator.alpha", "carrier"),
 ];
 /// Settings and what kind of fact each is.
@@ -36,7 +37,7 @@ const SETTINGS: &[(&str, &str)] =
     &[("device_name", "name"), ("bluetooth_name", "name"), ("bluetooth_address", "mac_address"), ("android_id", "device_id")];
 
 /// The kind of fact that a property is.
-fn kind_of(property: &str) -> Option<&'static str> {
+pub(super) fn kind_of(property: &str) -> Option<&'static str> {
     let plain: Vec<&str> = property.split('.').filter(|step| !PARTS.contains(step)).collect();
     let plain = plain.join(".");
     // `ro.product.name` itself has a part's name in it.

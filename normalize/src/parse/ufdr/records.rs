@@ -79,11 +79,12 @@ impl<'r, 'e> Told<'r, 'e> {
             "Call" => self.call(model),
             "Contact" => self.contact(model),
             "UserAccount" => self.account(model),
+            _ if self.further(model) => {}
             _ => self.count(&model.kind, "none", false),
         }
     }
 
-    fn count(&mut self, kind: &str, record: &'static str, told: bool) {
+    pub(super) fn count(&mut self, kind: &str, record: &'static str, told: bool) {
         // Kinds come from the report: what is no word of the format does not become one of the ledger.
         let known = kind.len() <= 64 && kind.bytes().all(|byte| byte.is_ascii_alphanumeric());
         let kind = if known { kind } else { "other" };
@@ -92,11 +93,16 @@ impl<'r, 'e> Told<'r, 'e> {
         *count += u64::from(told);
     }
 
-    fn provenance(&self, model: &Model) -> Provenance {
+    /// How many records were told of everything.
+    pub(super) fn told_so_far(&self) -> u64 {
+        self.counts.values().map(|(_, told)| told).sum()
+    }
+
+    pub(super) fn provenance(&self, model: &Model) -> Provenance {
         Provenance { state: model.state, ..self.emit.provenance(model.place()) }
     }
 
-    fn put(&mut self, model: &Model, record: Record) {
+    pub(super) fn put(&mut self, model: &Model, record: Record) {
         let kind = record.kind();
         let told = self.emit.record(record);
         self.count(&model.kind, kind, told);
@@ -147,7 +153,7 @@ impl<'r, 'e> Told<'r, 'e> {
         let own = text(model, "Source");
         // What stands in a chat belongs to it, whatever else the report calls it: that is kept beside.
         let app = chat.map(source).or_else(|| own.clone()).unwrap_or_else(|| model.kind.clone());
-        let extra = own.filter(|own| *own != app).map(|own| serde_json::json!({ "source": own }).to_string());
+        let extra = beside(model, own.filter(|own| *own != app));
         let role = |wanted: &str| {
             let from = model.inner(&[wanted]).find_map(|party| text(party, "Identifier").or_else(|| text(party, "Name")));
             let parties = model.inner(&["Parties"]).filter(|party| party.value("Role").is_some_and(|role| role == wanted));
@@ -160,7 +166,7 @@ impl<'r, 'e> Told<'r, 'e> {
             Some("Inbox") => Some(false),
             _ => None,
         });
-        let (sender, recipient) = (role("From"), role("To"));
+        let (sender, recipient) = (role("From"), everybody(model, "To"));
         let other = if outgoing == Some(true) { recipient.clone() } else { sender.clone().or_else(|| recipient.clone()) };
         let quoted = model.inner(&["MessageExtraData"]).find(|extra| extra.kind == "QuotedMessageData");
         let forwarded = model.inner(&["MessageExtraData"]).any(|extra| extra.value("Label") == Some("Forwarded"));
@@ -190,9 +196,15 @@ impl<'r, 'e> Told<'r, 'e> {
         for file in model.inner(&["Attachment", "Attachments"]) {
             self.attachment(file, &place, model);
         }
+        for position in model.inner(&["Position"]) {
+            self.location(position, model);
+        }
+        for contact in model.inner(&["SharedContacts"]) {
+            self.contact(contact);
+        }
     }
 
-    fn attachment(&mut self, file: &Model, message: &Locator, model: &Model) {
+    pub(super) fn attachment(&mut self, file: &Model, message: &Locator, model: &Model) {
         // A message names its only attachment in two fields.
         if !self.places.insert((file.id.clone(), model.offset)) && !file.id.is_empty() {
             return;
@@ -272,6 +284,9 @@ impl<'r, 'e> Told<'r, 'e> {
     /// An account that is signed in on the device.
     fn account(&mut self, model: &Model) {
         let app = text(model, "ServiceType").unwrap_or_else(|| source(model));
+        if let Some(word) = text(model, "Password") {
+            self.secret(model, word, &["ServiceType", "ServerAddress", "Username", "Name"]);
+        }
         let entry = model.inner(&["Entries"]).find_map(|entry| text(entry, "Value"));
         let Some(account_key) = text(model, "Username").or(entry).or_else(|| text(model, "Name")) else {
             return self.count(&model.kind, "account", false);
@@ -308,18 +323,18 @@ impl<'r, 'e> Told<'r, 'e> {
             let reason = match record {
                 _ if seen == told => None,
                 "none" => Some("models of a kind that is not read".to_owned()),
-                _ => Some("told before, or without a key".to_owned()),
+                _ => Some("told before, without a key, or without what makes such a record".to_owned()),
             };
             self.emit.ledger(&kind, record, None, seen, told, reason);
         }
     }
 }
 
-fn text(model: &Model, name: &str) -> Option<String> {
+pub(super) fn text(model: &Model, name: &str) -> Option<String> {
     model.value(name).filter(|value| !value.trim().is_empty()).map(str::to_owned)
 }
 
-fn source(model: &Model) -> String {
+pub(super) fn source(model: &Model) -> String {
     text(model, "Source").unwrap_or_else(|| APP.to_owned())
 }
 
@@ -336,8 +351,30 @@ fn truth(model: &Model, name: &str) -> Option<bool> {
     }
 }
 
+/// Everybody with a role in a message, each once, in the report's order.
+fn everybody(model: &Model, wanted: &str) -> Option<String> {
+    let parties = model.inner(&["Parties"]).filter(|party| party.value("Role").is_some_and(|role| role == wanted));
+    let names = [wanted];
+    let all = model.inner(&names).chain(parties).filter_map(|party| text(party, "Identifier").or_else(|| text(party, "Name")));
+    let mut keys: Vec<String> = Vec::new();
+    for key in all {
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    (!keys.is_empty()).then(|| keys.join(", "))
+}
+
+/// What a message tells beside: another source than its chat's, and who else got it.
+fn beside(model: &Model, source: Option<String>) -> Option<String> {
+    let more = [("source", source), ("cc", everybody(model, "Cc")), ("bcc", everybody(model, "Bcc"))];
+    let object: serde_json::Map<String, serde_json::Value> =
+        more.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into()))).collect();
+    (!object.is_empty()).then(|| serde_json::Value::Object(object).to_string())
+}
+
 /// A time with its offset from UTC; one without keeps its raw text alone.
-fn stamp(model: &Model, name: &str) -> Option<Stamp> {
+pub(super) fn stamp(model: &Model, name: &str) -> Option<Stamp> {
     let raw = text(model, name)?;
     let time: Option<Timestamp> = raw.trim().parse().ok();
     Some(Stamp::text(raw, time.map(Timestamp::as_microsecond)))

@@ -73,7 +73,7 @@ fn everything() -> String {
             model("Call", "l1", "Intact", &call),
             model("UserAccount", "u1", "Intact", &account),
             model("SMS", "s1", "Intact", &sms),
-            model("VisitedPage", "v1", "Intact", &field("Url", "https://example.org")),
+            model("Cookie", "v1", "Intact", &field("Domain", "example.org")),
         ]
         .concat(),
     )
@@ -125,10 +125,116 @@ fn every_decoded_model_is_a_record_or_counted() {
     let wallet = bodies.iter().any(|body| matches!(body, Body::Sighting(found) if found.observable.value.starts_with("bc1q")));
     assert!(wallet);
     let unread = bodies.iter().find_map(|body| match body {
-        Body::Ledger(row) if row.source == "VisitedPage" => Some((row.rows_seen, row.rejected)),
+        Body::Ledger(row) if row.source == "Cookie" => Some((row.rows_seen, row.rejected)),
         _ => None,
     });
     assert_eq!(unread, Some((1, 1)));
+}
+
+fn position(latitude: &str, longitude: &str) -> String {
+    let coordinate = model(
+        "Coordinate",
+        "x",
+        "Intact",
+        &(field("Latitude", latitude) + &field("Longitude", longitude) + &field("Elevation", "12")),
+    );
+    format!(r#"<modelField name="Position" type="Coordinate">{coordinate}</modelField>"#)
+}
+
+fn time(name: &str, text: &str) -> String {
+    format!(r#"<field name="{name}" type="TimeStamp"><value type="TimeStamp" format="TimeStampKnown">{text}</value></field>"#)
+}
+
+#[test]
+fn pages_places_notes_applications_and_passwords_are_records() {
+    let named = |name: &str, value: &str| field("Source", "Chrome") + &field(name, value);
+    let parties = |role: &str, keys: &[&str]| {
+        let all: String = keys.iter().map(|key| party(key, key, "False", "")).collect();
+        format!(r#"<multiModelField name="{role}" type="Party">{all}</multiModelField>"#)
+    };
+    let place =
+        |latitude: &str| field("Name", "Camp 7") + &time("TimeStamp", "2024-05-01T03:00:00Z") + &position(latitude, "104.92");
+    let point = model("Location", "w1", "Intact", &place("11.5"));
+    let way = format!(r#"<multiModelField name="WayPoints" type="Location">{point}</multiModelField>"#);
+    let text = report(
+        &[
+            model(
+                "VisitedPage",
+                "a",
+                "Deleted",
+                &(named("Url", "https://example.org/a")
+                    + &field("VisitCount", "3")
+                    + &time("LastVisited", "2024-05-01T03:00:00Z")),
+            ),
+            model("WebBookmark", "b", "Intact", &named("Url", "https://example.org/b")),
+            model("SearchedItem", "c", "Intact", &named("Value", "usdt otc phnom penh")),
+            model("Location", "d", "Intact", &place("11.55")),
+            model("Location", "e", "Intact", &place("111.55")),
+            model("Journey", "f", "Intact", &way),
+            model("Note", "g", "Intact", &(named("Title", "seed") + &field("Body", "TJRyWwFs9wTFGZg3JbrVriFbNfCug5tDeC"))),
+            model("CalendarEntry", "h", "Intact", &(named("Subject", "shift") + &time("StartDate", "2024-05-01T03:00:00Z"))),
+            model(
+                "InstalledApplication",
+                "i",
+                "Intact",
+                &(field("Name", "imToken") + &field("Version", "2.9") + &field("Identifier", "im.token.app")),
+            ),
+            model(
+                "WirelessNetwork",
+                "j",
+                "Intact",
+                &(field("SSId", "Block B") + &field("Password", "p4ss w0rd") + &position("11.5", "104.9")),
+            ),
+            model("SIMData", "k", "Intact", &(field("Name", "ICCID") + &field("Value", "8985500000000000000"))),
+            model(
+                "Password",
+                "l",
+                "Intact",
+                &(field("Service", "accounts.example.org") + &field("Account", "dara") + &field("Data", "hunter2")),
+            ),
+            model(
+                "Email",
+                "m",
+                "Intact",
+                &(parties("From", &["a@example.org"])
+                    + &parties("To", &["b@example.org", "c@example.org"])
+                    + &parties("Cc", &["d@example.org"])
+                    + &field("Subject", "rent")),
+            ),
+            model("InstantMessage", "n", "Intact", &(field("Body", "here") + &position("11.6", "104.8"))),
+        ]
+        .concat(),
+    );
+    let bodies = Scratch::new("report.xml", text.as_bytes()).parse(&Ufdr);
+    let kinds = |kind: &str| of_kind(&bodies, kind).len();
+    let counts = [("visit", 3), ("location", 4), ("message", 4), ("device", 6)];
+    assert_eq!(counts.map(|(kind, _)| (kind, kinds(kind))), counts);
+    let Record::Visit(page) = of_kind(&bodies, "visit")[0] else { unreachable!() };
+    assert_eq!((page.provenance.state, page.extra.as_deref()), (State::Recovered, Some(r#"{"VisitCount":"3"}"#)));
+    assert_eq!(page.visited.as_ref().unwrap().utc_us, Some(1_714_532_400_000_000));
+    let Record::Location(place) = of_kind(&bodies, "location")[0] else { unreachable!() };
+    assert_eq!(
+        (place.latitude.as_deref(), place.longitude.as_deref(), place.label.as_deref()),
+        (Some("11.55"), Some("104.92"), Some("Camp 7"))
+    );
+    let secrets: Vec<_> = bodies
+        .iter()
+        .filter_map(
+            |body| if let Body::Secret(secret) = body { Some((secret.value.as_str(), secret.detail.as_str())) } else { None },
+        )
+        .collect();
+    assert_eq!(secrets, [("p4ss w0rd", "Block B"), ("hunter2", "accounts.example.org, dara")]);
+    let Record::Message(mail) = of_kind(&bodies, "message")[2] else { unreachable!() };
+    assert_eq!(
+        (mail.recipient.as_deref(), mail.extra.as_deref()),
+        (Some("b@example.org, c@example.org"), Some(r#"{"cc":"d@example.org"}"#))
+    );
+    assert!(bodies.iter().any(|body| matches!(body, Body::Sighting(found) if found.observable.value.starts_with("TJRy"))));
+    let refused = bodies.iter().find_map(|body| match body {
+        Body::Ledger(row) if row.source == "Location" => Some((row.rows_seen, row.records)),
+        _ => None,
+    });
+    assert_eq!(refused, Some((3, 2)), "a latitude that is none is counted and not told");
 }
 
 #[test]
