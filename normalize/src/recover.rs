@@ -7,6 +7,7 @@
 //! on what was written since: see `docs/error-rates.md`.
 
 pub mod carve;
+mod current;
 mod dropped;
 pub mod images;
 pub mod pages;

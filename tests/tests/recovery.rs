@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on stops")]
 
+#[path = "recovery/states.rs"]
+mod states;
+
 use model::State;
 use normalize::recover::{Doubts, Recovered, Row, Value};
 use normalize::scratch::Evidence;

@@ -6,7 +6,7 @@ use super::images::Images;
 use crate::find::pages::{Kind, Node, node_into};
 use crate::find::payload::cell;
 use crate::find::row::varint;
-use crate::find::tree::start;
+use crate::find::tree::{Pages as _, start};
 use std::collections::HashMap;
 use std::io;
 
@@ -46,8 +46,8 @@ impl Images {
     pub fn take_live_chains(&mut self) -> io::Result<()> {
         let geometry = self.main.geometry;
         let (mut page, mut node) = (Vec::new(), Node::default());
-        for number in 1..=self.main.pages().min(u64::from(u32::MAX - 1)) as u32 {
-            if !self.owners.reached(number) || !self.main.page(number, &mut page)? {
+        for number in 1..=self.view().count().min(u64::from(u32::MAX - 1)) as u32 {
+            if !self.owners.reached(number) || !self.view().read(number, &mut page)? {
                 continue;
             }
             let Some(kind) = node_into(&page, start(number), geometry.usable, &mut node) else { continue };
@@ -99,7 +99,7 @@ impl Walk<'_> {
 
     /// The table that a page belongs, or belonged, to.
     fn owner(&self, number: u32) -> Option<usize> {
-        match self.images.owners.table(number) {
+        match self.images.table(number) {
             Some("sqlite_master") => Some(0),
             Some(name) => self.names.get(&name.to_ascii_lowercase()).copied(),
             None => self.dropped.get(&number).copied(),
@@ -117,7 +117,7 @@ impl Walk<'_> {
                 Vec::new()
             })
         };
-        let live = place.image.is_none() && self.images.owners.reached(place.page) && !self.images.is_logged(place.page);
+        let live = place.image.is_none() && self.images.owners.reached(place.page) && !self.images.is_over(place.page);
         let mut owner = self.owner(place.page);
         let mut node = Node::default();
         let begin = start(place.page);
@@ -164,8 +164,9 @@ impl Walk<'_> {
         }
         rows.sort_by_key(|row| row.range);
         // SQLite leaves no page out: one that is nowhere was cut off by damage, not by deletion.
-        let lost = place.image.is_none() && !self.images.owners.reached(place.page) && !self.images.is_free(place.page);
-        if lost {
+        let nowhere =
+            !self.images.owners.reached(place.page) && !self.images.is_free(place.page) && !self.images.is_over(place.page);
+        if place.image.is_none() && nowhere {
             rows.iter_mut().for_each(|row| row.doubts = row.doubts.and(Doubts::LOST));
         }
         Ok(rows.into_iter().all(|row| take(place, row)))
