@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on stops")]
 
+#[path = "recovery/bounds.rs"]
+mod bounds;
 #[path = "recovery/states.rs"]
 mod states;
 

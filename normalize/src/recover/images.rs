@@ -143,6 +143,12 @@ impl Images {
         self.free.contains(&page)
     }
 
+    /// First bytes of a page of the database that its free list has overwritten: of a trunk page, its header and the pages it names.
+    pub fn taken_by_list(&self, number: u32, page: &[u8]) -> usize {
+        let named = be32(page, 4).filter(|_| self.trunks.contains(&number)).map(|count| count as usize);
+        named.map_or(0, |count| count.saturating_mul(4).saturating_add(8))
+    }
+
     /// Whether the database's own image of a page is an overflow page of a live cell.
     pub fn is_taken(&self, page: u32) -> bool {
         self.taken.contains(&page) && !self.is_over(page)

@@ -216,7 +216,13 @@ fn distinct(table: &Table, mut rows: Vec<Row>, problems: &mut Vec<Obstacle>) -> 
     let order = |row: &Row| (row.source, row.offset);
     let known = |row: &Row| row.values.iter().flatten().count();
     rows.sort_by_key(|row| (std::cmp::Reverse(row.doubts.level()), std::cmp::Reverse(known(row)), order(row)));
-    let starts: BTreeSet<(usize, usize)> = rows.iter().filter_map(telling).map(|(column, length, _)| (column, length)).collect();
+    // Only of a row that lacks something can another one say more.
+    let lacks = |row: &Row| {
+        let cut = row.doubts.has(Doubts::CUT) || row.doubts.has(Doubts::SHORT);
+        cut || row.row_id.is_none() || row.values.iter().any(Option::is_none)
+    };
+    let wanted: HashSet<Telling> = rows.iter().filter(|row| lacks(row)).filter_map(telling).collect();
+    let kinds: BTreeSet<(usize, usize)> = wanted.iter().map(|(column, length, _)| (*column, *length)).collect();
     let mut by_value: HashMap<Telling, Vec<usize>> = HashMap::new();
     let mut exact = HashSet::new();
     let mut kept: Vec<Row> = Vec::new();
@@ -235,24 +241,21 @@ fn distinct(table: &Table, mut rows: Vec<Row>, problems: &mut Vec<Obstacle>) -> 
             skipped += 1;
             continue;
         };
-        let better = by_value.get(&own);
+        let better = by_value.get(&own).filter(|_| lacks(&row));
         if better.is_some_and(|better| {
             better.iter().take(ALIKE_MAX).any(|place| kept.get(*place).is_some_and(|kept| covers(kept, &row)))
         }) {
             continue;
         }
-        for (column, value) in row.values.iter().enumerate() {
-            if let Some(value) =
-                value.as_ref().filter(|value| value.size() > 0 || matches!(value, Value::Integer(_) | Value::Real(_)))
-            {
-                by_value.entry((column, 0, hash_of(value))).or_default().push(kept.len());
-            }
-        }
-        for (column, length) in starts.iter().filter(|(_, length)| *length > 0) {
-            if let Some(Some(Value::Text(bytes))) = row.values.get(*column)
-                && let Some(hash) = start_of(ValueRef::Text(bytes), *length)
-            {
-                by_value.entry((*column, *length, hash)).or_default().push(kept.len());
+        for (column, length) in &kinds {
+            let value = row.values.get(*column).and_then(Option::as_ref);
+            let hash = value.and_then(|value| match (length, value) {
+                (0, value) => Some(hash_of(value)),
+                (length, Value::Text(bytes)) => start_of(ValueRef::Text(bytes), *length),
+                _ => None,
+            });
+            if let Some(key) = hash.map(|hash| (*column, *length, hash)).filter(|key| wanted.contains(key)) {
+                by_value.entry(key).or_default().push(kept.len());
             }
         }
         kept.push(row);

@@ -110,9 +110,11 @@ impl Carver<'_> {
             }
         }
         let mut found = self.row(table, &reading.serials, &body, false)?;
-        // A row of which no byte is left but of the column that was inferred is chance.
+        // A row of which no byte is left but of the column that was inferred is chance; 0 and 1 take none.
         let inferred = usize::from(doubts.has(Doubts::FIRST));
-        let says = |value: &Value| value.size() > 0 || matches!(value, Value::Integer(_) | Value::Real(_));
+        let says = |value: &Value| {
+            value.size() > 0 || !matches!(value, Value::Null | Value::Integer(0 | 1) | Value::Text(_) | Value::Blob(_))
+        };
         if !found.values.iter().skip(inferred).flatten().any(says) {
             return None;
         }
