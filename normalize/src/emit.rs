@@ -82,11 +82,13 @@ impl<'a> Emit<'a> {
         }
     }
 
-    /// From here on the definition or parser of that name and digest reads the unit: records name it.
+    /// From here on the definition or parser of that name and digest reads the unit, for the first time or again: records name it.
     pub fn define(&mut self, name: &str, sha256: Digest) {
         let definition = Definition::new(self.unit.primary.item.exhibit, name, sha256);
         self.definition = definition.id;
-        self.definitions.push(name.to_owned());
+        if !self.definitions.iter().any(|known| known == name) {
+            self.definitions.push(name.to_owned());
+        }
         self.outlet.put(Body::Definition(definition));
     }
 

@@ -7,6 +7,7 @@
 //! on what was written since: see `docs/error-rates.md`.
 
 pub mod carve;
+mod current;
 mod dropped;
 pub mod images;
 pub mod pages;
@@ -23,8 +24,10 @@ use std::io;
 use std::path::Path;
 pub use value::Value;
 
-/// Bytes of candidates that are held at once.
+/// Bytes of candidates that are held at once: a database with more is read in parts.
 const HELD_BYTES: usize = 64 << 20;
+/// Most versions that are remembered over all parts, so that each is told once; beyond that one may be told again.
+const REMEMBERED: usize = 2_000_000;
 /// What a candidate takes beside its texts and blobs, bytes.
 const ROW_BYTES: usize = 160;
 
@@ -90,8 +93,8 @@ impl Obstacle {
     }
 }
 
-/// What was found in a database.
-#[derive(Debug, Default)]
+/// What was found in a database, or in one part of it.
+#[derive(Default)]
 pub struct Recovered {
     /// The tables: the schema table first, then those of the schema, then dropped ones.
     pub tables: Vec<shape::Table>,
@@ -101,21 +104,49 @@ pub struct Recovered {
     deleted: HashMap<(usize, i64), usize>,
     /// What stood in the way: detail of problems.
     pub problems: Vec<Obstacle>,
+    /// Parts before this one.
+    pub parts_before: u32,
+    rest: Option<Rest>,
+}
+
+/// What reading on needs.
+struct Rest {
+    images: images::Images,
+    dropped: HashMap<u32, usize>,
+    seen: HashSet<(u64, u64)>,
+    /// Where the next part begins; `None` behind the last.
+    next: Option<pages::Position>,
 }
 
 impl Recovered {
-    /// Looks through the database in a scratch folder, and its companions. The connection is to the same database, as SQLite
-    /// reads it with them.
+    /// Looks through the database in a scratch folder, and its companions: the first part. The connection is to the same
+    /// database, as SQLite reads it with them.
     ///
     /// # Errors
     /// What SQLite says of the schema; what cannot be read otherwise is told among the problems.
     pub fn read(connection: &Connection, folder: &Path) -> rusqlite::Result<Recovered> {
         let mut recovered = Recovered::among(shape::Table::all(connection)?);
-        if let Err(error) = recovered.look(connection, folder) {
-            let detail = format!("deleted rows: {}", error.kind());
-            recovered.problems.push(Obstacle { table: None, code: Code::Unreadable, detail });
-        }
+        let looked = recovered.look(connection, folder);
+        recovered.tell(looked);
         Ok(recovered)
+    }
+
+    /// Goes on to the next part, whose rows and problems take the place of those before; false where there is none.
+    pub fn read_on(&mut self, connection: &Connection) -> bool {
+        let Some(mut rest) = self.rest.take().filter(|rest| rest.next.is_some()) else { return false };
+        self.problems.clear();
+        self.parts_before += 1;
+        let looked = self.part(connection, &mut rest);
+        self.rest = looked.is_ok().then_some(rest);
+        self.tell(looked);
+        true
+    }
+
+    fn tell(&mut self, looked: io::Result<()>) {
+        if let Err(error) = looked {
+            let detail = format!("deleted rows: {}", error.kind());
+            self.problems.push(Obstacle { table: None, code: Code::Unreadable, detail });
+        }
     }
 
     /// Nothing found yet, in those tables.
@@ -154,23 +185,42 @@ impl Recovered {
     fn look(&mut self, connection: &Connection, folder: &Path) -> io::Result<()> {
         let Some(mut images) = images::Images::open(folder)? else { return Ok(()) };
         images.take_live_chains()?;
-        let schema = self.carve(&images, true, HashMap::new())?;
+        let mut rest = Rest { images, dropped: HashMap::new(), seen: HashSet::new(), next: Some(pages::Position::default()) };
+        let schema = self.carve(&mut rest, true)?;
+        if rest.next.take().is_some() {
+            let detail = format!("dropped tables: more than {HELD_BYTES} bytes of candidates, the rest is not looked through");
+            self.problems.push(Obstacle { table: None, code: Code::CapMemory, detail });
+        }
         let schema = sift::sift(connection, &self.tables, schema, &mut self.problems);
-        let dropped = dropped::tables(&schema, &mut self.tables, &images)?;
-        let rows = self.carve(&images, false, dropped)?;
+        rest.dropped = dropped::tables(&schema, &mut self.tables, &rest.images)?;
+        rest.seen.clear();
+        rest.next = Some(pages::Position::default());
+        self.part(connection, &mut rest)?;
+        self.rest = Some(rest);
+        Ok(())
+    }
+
+    /// Reads one part.
+    fn part(&mut self, connection: &Connection, rest: &mut Rest) -> io::Result<()> {
+        let rows = self.carve(rest, false)?;
         let rows = sift::sift(connection, &self.tables, rows, &mut self.problems);
         self.take(rows);
         Ok(())
     }
 
-    /// Every candidate, each version once.
-    fn carve(&mut self, images: &images::Images, schema: bool, dropped: HashMap<u32, usize>) -> io::Result<Vec<Row>> {
+    /// Candidates from where the rest begins, each version once, until enough are held.
+    fn carve(&self, rest: &mut Rest, schema: bool) -> io::Result<Vec<Row>> {
+        let Some(from) = rest.next else { return Ok(Vec::new()) };
         let names = self.tables.iter().enumerate().filter(|(_, table)| !table.dropped);
         let names = names.map(|(place, table)| (table.name.to_ascii_lowercase(), place)).collect();
-        let carver = carve::Carver { tables: &self.tables, geometry: images.main.geometry };
-        let walk = pages::Walk { images, carver, names, dropped };
-        let (mut rows, mut seen, mut held) = (Vec::new(), HashSet::new(), 0);
-        walk.run(schema, &mut |place, found| {
+        let carver = carve::Carver { tables: &self.tables, geometry: rest.images.main.geometry };
+        let walk = pages::Walk { images: &rest.images, carver, names, dropped: &rest.dropped };
+        let (mut rows, mut held) = (Vec::new(), 0);
+        if rest.seen.len() > REMEMBERED {
+            rest.seen.clear();
+        }
+        let seen = &mut rest.seen;
+        rest.next = walk.run(schema, from, &mut |place, found| {
             let row = row(&self.tables, place, found);
             if seen.insert(key(&row)) {
                 held += ROW_BYTES + row.values.iter().flatten().map(|value| 40 + value.size()).sum::<usize>();
@@ -178,10 +228,6 @@ impl Recovered {
             }
             held < HELD_BYTES
         })?;
-        if held >= HELD_BYTES {
-            let detail = format!("deleted rows: more than {HELD_BYTES} bytes of candidates, the rest is not looked through");
-            self.problems.push(Obstacle { table: None, code: Code::CapMemory, detail });
-        }
         Ok(rows)
     }
 }

@@ -59,7 +59,7 @@ pub fn read(
             complete &= reading.take(row, recovered, emit);
         }
     }
-    readings.into_iter().for_each(|reading| reading.close(emit));
+    readings.into_iter().for_each(|reading| reading.close(recovered.parts_before, emit));
     drop(swap);
     shadow::drop_shadow(connection, &table.name)?;
     Ok(complete)
@@ -200,9 +200,11 @@ impl<'c> Reading<'c> {
         at.and_then(|at| self.query.skip.get(at)).map_or_else(|| "not given by the query".to_owned(), |skip| skip.reason.clone())
     }
 
-    fn close(self, emit: &mut Emit<'_>) {
+    fn close(self, parts_before: u32, emit: &mut Emit<'_>) {
+        // A database with very many deleted rows is read in parts, each with a line of its own in the ledger.
+        let part = if parts_before > 0 { format!(", part {}", parts_before + 1) } else { String::new() };
         for (state, tally) in self.tallies {
-            let source = format!("{}→{} ({state})", self.query.row_table, self.query.record);
+            let source = format!("{}→{} ({state}{part})", self.query.row_table, self.query.record);
             let table = Some(self.query.row_table.as_str());
             emit.ledger(&source, &self.query.record, table, tally.rows, tally.records, tally.rejects.reason());
         }

@@ -18,6 +18,7 @@ pub fn read_database(input: &Input<'_>, set: &Set, emit: &mut Emit<'_>) -> Outco
     };
     let mut read = false;
     let mut recovered = None;
+    let mut fitting = Vec::new();
     for artifact in set.artifacts() {
         let expected = artifact.expects(&input.unit.primary.item.path);
         match schema.fit(artifact, expected) {
@@ -28,6 +29,7 @@ pub fn read_database(input: &Input<'_>, set: &Set, emit: &mut Emit<'_>) -> Outco
                 if input.limits.recover_rows {
                     let recovered = recovered.get_or_insert_with(|| recover(&evidence, input, emit));
                     complete &= read_recovered(&mut evidence, artifact, &variant, &schema, recovered, emit);
+                    fitting.push((artifact, variant));
                 }
             }
             Fit::Drift(missing) => {
@@ -35,6 +37,14 @@ pub fn read_database(input: &Input<'_>, set: &Set, emit: &mut Emit<'_>) -> Outco
                 emit.problem(Code::SchemaDrift, format!("definition {}: missing {missing}", artifact.name));
             }
             Fit::None => {}
+        }
+    }
+    while let Some(recovered) = &mut recovered
+        && recovered.read_on(&evidence.connection)
+    {
+        for (artifact, variant) in &fitting {
+            emit.define(&artifact.name, artifact.sha256);
+            complete &= read_recovered(&mut evidence, artifact, variant, &schema, recovered, emit);
         }
     }
     if !read && let Some(detail) = unknown::message_like(&evidence.connection, &schema) {

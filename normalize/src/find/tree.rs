@@ -2,7 +2,7 @@
 //!
 //! Format: <https://www.sqlite.org/fileformat2.html>, sections 1.6 and 2.6 (`sqlite_schema`: type, name, tbl_name, rootpage, sql).
 
-use crate::find::pages::{Kind, Node, PageFile, be32, node, node_into};
+use crate::find::pages::{Geometry, Kind, Node, PageFile, be32, node, node_into};
 use crate::find::payload::cell;
 use crate::find::row::{body_length, integer, text, varint};
 use std::io;
@@ -12,6 +12,33 @@ const DEPTH_MAX: usize = 40;
 
 /// Name of the schema table, as every version of SQLite knows it.
 const SCHEMA: &str = "sqlite_master";
+
+/// Where the pages of a database come from.
+pub trait Pages {
+    /// How many there are.
+    fn count(&self) -> u64;
+    /// Their geometry.
+    fn geometry(&self) -> Geometry;
+    /// Reads a page; false where there is no such whole page.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    fn read(&self, number: u32, page: &mut Vec<u8>) -> io::Result<bool>;
+}
+
+impl Pages for PageFile {
+    fn count(&self) -> u64 {
+        self.pages()
+    }
+
+    fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    fn read(&self, number: u32, page: &mut Vec<u8>) -> io::Result<bool> {
+        self.page(number, page)
+    }
+}
 
 /// Which b-tree each page belongs to.
 pub struct Owners {
@@ -25,14 +52,14 @@ pub struct Owners {
 
 impl Owners {
     /// Walks every tree of the file.
-    pub fn walk(file: &PageFile) -> io::Result<Owners> {
-        let count = usize::try_from(file.pages().min(u64::from(u32::MAX - 1))).unwrap_or(usize::MAX);
+    pub fn walk(file: &dyn Pages) -> io::Result<Owners> {
+        let count = usize::try_from(file.count().min(u64::from(u32::MAX - 1))).unwrap_or(usize::MAX);
         let mut owners = Owners { names: vec![Some(SCHEMA.to_owned())], pages: vec![0; count], problems: Vec::new() };
         owners.tree(file, 1, 1)?;
         let mut roots = Vec::new();
         let mut page = Vec::new();
         for number in 1..=count as u32 {
-            if owners.pages.get(number as usize - 1) == Some(&1) && file.page(number, &mut page)? {
+            if owners.pages.get(number as usize - 1) == Some(&1) && file.read(number, &mut page)? {
                 schema_rows(file, number, &page, &mut roots);
             }
         }
@@ -74,15 +101,15 @@ impl Owners {
     }
 
     /// Marks the pages of one tree. All its leaves lie at one depth, so that they need not be read.
-    fn tree(&mut self, file: &PageFile, root: u32, owner: u32) -> io::Result<()> {
+    fn tree(&mut self, file: &dyn Pages, root: u32, owner: u32) -> io::Result<()> {
         let depth = depth(file, root)?;
         let mut stack = vec![(root, depth)];
         let (mut page, mut node) = (Vec::new(), Node::default());
         while let Some((number, below)) = stack.pop() {
-            if !self.claim(number, owner) || below == 0 || !file.page(number, &mut page)? {
+            if !self.claim(number, owner) || below == 0 || !file.read(number, &mut page)? {
                 continue;
             }
-            if let Some(kind) = node_into(&page, start(number), file.geometry.usable, &mut node)
+            if let Some(kind) = node_into(&page, start(number), file.geometry().usable, &mut node)
                 && kind.interior()
             {
                 let children = node.cells.iter().filter_map(|at| be32(&page, *at)).chain(node.right);
@@ -99,14 +126,14 @@ pub fn start(number: u32) -> usize {
 }
 
 /// Levels below the root, along the rightmost children.
-fn depth(file: &PageFile, root: u32) -> io::Result<usize> {
+fn depth(file: &dyn Pages, root: u32) -> io::Result<usize> {
     let mut page = Vec::new();
     let mut number = root;
     for depth in 0..DEPTH_MAX {
-        if !file.page(number, &mut page)? {
+        if !file.read(number, &mut page)? {
             return Ok(depth);
         }
-        match node(&page, start(number), file.geometry.usable) {
+        match node(&page, start(number), file.geometry().usable) {
             Some((kind, Node { right: Some(right), .. })) if kind.interior() => number = right,
             _ => return Ok(depth),
         }
@@ -116,12 +143,12 @@ fn depth(file: &PageFile, root: u32) -> io::Result<usize> {
 
 /// Reads name and root page of the tables and indexes on a leaf of the schema. Rows that spill over keep their first columns
 /// in the page, and those are all that is wanted.
-fn schema_rows(file: &PageFile, number: u32, page: &[u8], roots: &mut Vec<(Option<String>, u32)>) {
-    let usable = file.geometry.usable;
+fn schema_rows(file: &dyn Pages, number: u32, page: &[u8], roots: &mut Vec<(Option<String>, u32)>) {
+    let usable = file.geometry().usable;
     let Some((Kind::TableLeaf, node)) = node(page, start(number), usable) else { return };
     for at in node.cells {
-        let row = cell(page, at, usable, Kind::TableLeaf, &file.geometry)
-            .and_then(|cell| schema_row(page.get(cell.local)?, file.geometry.encoding));
+        let row = cell(page, at, usable, Kind::TableLeaf, &file.geometry())
+            .and_then(|cell| schema_row(page.get(cell.local)?, file.geometry().encoding));
         roots.extend(row);
     }
 }

@@ -16,6 +16,10 @@ use std::fmt;
 
 /// Bytes of a text that show whether it is one.
 const TEXT_SHOWN: usize = 4096;
+/// Columns that the header of a cut cell must have where nothing else says that a cell begins there.
+const CUT_COLUMNS: usize = 3;
+/// What must be left of the values of a cut cell: bytes of texts, or numbers.
+const CUT_LEFT: usize = 3;
 /// Most columns of a table of SQLite.
 const COLUMNS_MAX: usize = 32_767;
 
@@ -201,6 +205,33 @@ impl Carver<'_> {
         Some(found)
     }
 
+    /// The row of a freed cell whose end a newer cell has taken. What is left of its header must name every column of its table.
+    fn cut(&self, space: &Space<'_>, at: usize, begins: bool) -> Option<Found> {
+        if space.range.1 >= self.geometry.usable || space.freeblocks.contains(&at) {
+            return None;
+        }
+        let cell = payload::cell(space.page, at, space.range.1, Kind::TableLeaf, &self.geometry)?;
+        if cell.whole || cell.rowid.is_none_or(i64::is_negative) {
+            return None;
+        }
+        let local = space.page.get(cell.local.clone())?;
+        let header = Header::read(local)?;
+        if (header.length as u64).checked_add(header.bodies)? != cell.payload || header.serials.len() < CUT_COLUMNS && !begins {
+            return None;
+        }
+        let (table, doubts) = self.table_of(&header.serials, space.owner, false)?;
+        let mut found = self.row(table, &header.serials, local.get(header.length..)?, false)?;
+        let weight = |value: &Value| if matches!(value, Value::Null) { 0 } else { value.size().max(1) };
+        let left: usize = found.values.iter().flatten().map(weight).sum();
+        if doubts.has(Doubts::SHORT) || left < CUT_LEFT {
+            return None;
+        }
+        found.row_id = cell.rowid;
+        found.range = (at, space.range.1);
+        found.doubts = found.doubts.and(doubts).and(Doubts::CUT);
+        Some(found)
+    }
+
     /// The table whose row the serial types suit best: the page's own, or that of least misfit.
     fn table_of(&self, serials: &[u64], owner: Option<usize>, named: bool) -> Option<(usize, Doubts)> {
         let misfit = |table: usize| self.tables.get(table).and_then(|table| table.misfit(serials));
@@ -269,8 +300,15 @@ impl Carver<'_> {
             if zeros > 3 {
                 at += zeros - 3;
             }
+            let rest = space.page.get(at..to).unwrap_or_default();
             let begins = at == border || space.freeblocks.contains(&at);
-            let found = self.whole(space, at, false, chain).or_else(|| self.headless(space, at, begins, chain));
+            // Three zeros before a cell that is whole are no freeblock's.
+            let later = rest.get(..4).is_some_and(|four| four.starts_with(&[0; 3]) && !begins).then_some(at + 3);
+            let found = self
+                .whole(space, at, false, chain)
+                .or_else(|| self.whole(space, later?, false, chain))
+                .or_else(|| self.cut(space, at, begins))
+                .or_else(|| self.headless(space, at, begins, chain));
             match found {
                 Some(found) => {
                     at = found.range.1.max(at + 1);

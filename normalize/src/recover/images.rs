@@ -5,9 +5,10 @@
 //! checkpoint left of an earlier log. Nothing here decides what is live: that is SQLite's own answer ([`super::sift`]).
 
 use super::Source;
+use super::current::{Current, View};
 use crate::find::journal::{self, Images as Companion};
 use crate::find::pages::{Geometry, PageFile, be32};
-use crate::find::tree::Owners;
+use crate::find::tree::{Owners, Pages};
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -70,8 +71,12 @@ pub struct Images {
     pub main: PageFile,
     /// Its logs: `-wal`, then `-journal`.
     pub logs: Vec<Log>,
-    /// Which b-tree each page of the database belongs to.
+    /// Which of their images are in force.
+    current: Current,
+    /// Which b-tree each page belongs to as SQLite gives the database.
     pub owners: Owners,
+    /// The same in the database's file alone, where that is an earlier state.
+    former: Option<Owners>,
     /// Overflow pages of live cells.
     taken: HashSet<u32>,
     /// Trunk pages of the free list: their first bytes are overwritten.
@@ -91,35 +96,43 @@ impl Images {
         File::open(&path)?.take(100).read_to_end(&mut head)?;
         let Some(geometry) = Geometry::of(&head) else { return Ok(None) };
         let main = PageFile::open(&path, geometry)?;
-        let owners = Owners::walk(&main)?;
         let mut logs = Vec::new();
         for source in [Source::Wal, Source::Journal] {
             logs.extend(Log::open(folder, source, geometry)?);
         }
-        let trunk = be32(&head, 32).unwrap_or(0);
-        let mut images = Images { main, logs, owners, taken: HashSet::new(), trunks: HashSet::new(), free: HashSet::new() };
-        images.trunks(trunk)?;
-        Ok(Some(images))
+        let current = Current::of(&logs)?;
+        let view = View { main: &main, logs: &logs, current: &current };
+        let owners = Owners::walk(&view)?;
+        let former = if current.is_plain() { None } else { Some(Owners::walk(&main)?) };
+        let (trunks, mut free) = free_list(&main)?;
+        free.extend(free_list(&view)?.1);
+        Ok(Some(Images { main, logs, current, owners, former, taken: HashSet::new(), trunks, free }))
     }
 
-    /// Follows the trunk pages of the free list; a list that comes back ends.
-    fn trunks(&mut self, mut trunk: u32) -> io::Result<()> {
-        let mut page = Vec::new();
-        while self.main.page(trunk, &mut page)? && self.trunks.insert(trunk) {
-            let count = be32(&page, 4).unwrap_or(0) as usize;
-            let leaves = page.chunks_exact(4).skip(2).take(count);
-            self.free.extend(leaves.filter_map(|number| be32(number, 0)));
-            trunk = be32(&page, 0).unwrap_or(0);
-        }
-        self.free.extend(&self.trunks);
-        Ok(())
+    /// The database as SQLite gives it.
+    pub fn view(&self) -> View<'_> {
+        View { main: &self.main, logs: &self.logs, current: &self.current }
+    }
+
+    /// The table that a page belongs to, or belonged to in the database's file.
+    pub fn table(&self, page: u32) -> Option<&str> {
+        self.owners.table(page).or_else(|| self.former.as_ref()?.table(page))
+    }
+
+    /// Whether the database's own image of a page is an earlier one.
+    pub fn is_over(&self, page: u32) -> bool {
+        self.current.is_over(page)
+    }
+
+    /// Whether the database's own image of a page is in a tree, or is an overflow page of a live cell.
+    fn is_used(&self, page: u32) -> bool {
+        (self.owners.reached(page) || self.taken.contains(&page)) && !self.is_over(page)
     }
 
     /// Marks the overflow pages of a live cell. A chain ends where it meets one that is marked.
     pub fn take_chain(&mut self, mut page: u32) -> io::Result<()> {
         let mut start = Vec::new();
-        while page != 0 && u64::from(page) <= self.main.pages() && !self.owners.reached(page) && self.taken.insert(page) {
-            self.main.read_at(self.main.offset(page), &mut start, 4)?;
+        while page != 0 && !self.owners.reached(page) && self.view().read(page, &mut start)? && self.taken.insert(page) {
             page = be32(&start, 0).unwrap_or(0);
         }
         Ok(())
@@ -130,14 +143,15 @@ impl Images {
         self.free.contains(&page)
     }
 
-    /// Whether a page is an overflow page of a live cell.
-    pub fn is_taken(&self, page: u32) -> bool {
-        self.taken.contains(&page)
+    /// First bytes of a page of the database that its free list has overwritten: of a trunk page, its header and the pages it names.
+    pub fn taken_by_list(&self, number: u32, page: &[u8]) -> usize {
+        let named = be32(page, 4).filter(|_| self.trunks.contains(&number)).map(|count| count as usize);
+        named.map_or(0, |count| count.saturating_mul(4).saturating_add(8))
     }
 
-    /// Whether a log holds another image of a page.
-    pub fn is_logged(&self, page: u32) -> bool {
-        self.logs.iter().any(|log| log.by_page.contains_key(&page))
+    /// Whether the database's own image of a page is an overflow page of a live cell.
+    pub fn is_taken(&self, page: u32) -> bool {
+        self.taken.contains(&page) && !self.is_over(page)
     }
 
     /// The content of an overflow chain as of an image of a log (or of the database): up to `wanted` bytes, fewer where it is
@@ -154,7 +168,7 @@ impl Images {
             match logged {
                 Some((log, offset)) => log.file.read_at(offset, &mut page, self.main.geometry.page_size)?,
                 // What is live now was something else when the row was.
-                None if self.taken.contains(&next) || self.trunks.contains(&next) || self.owners.reached(next) => break,
+                None if self.is_used(next) || self.trunks.contains(&next) => break,
                 None if !self.main.page(next, &mut page)? => break,
                 None => {}
             }
@@ -165,4 +179,18 @@ impl Images {
         }
         Ok(content)
     }
+}
+
+/// Trunk pages of a free list, and all pages that it names; a list that comes back ends.
+fn free_list(pages: &dyn Pages) -> io::Result<(HashSet<u32>, HashSet<u32>)> {
+    let (mut trunks, mut free, mut page) = (HashSet::new(), HashSet::new(), Vec::new());
+    let mut trunk = if pages.read(1, &mut page)? { be32(&page, 32).unwrap_or(0) } else { 0 };
+    while pages.read(trunk, &mut page)? && trunks.insert(trunk) {
+        let count = be32(&page, 4).unwrap_or(0) as usize;
+        let leaves = page.chunks_exact(4).skip(2).take(count);
+        free.extend(leaves.filter_map(|number| be32(number, 0)));
+        trunk = be32(&page, 0).unwrap_or(0);
+    }
+    free.extend(&trunks);
+    Ok((trunks, free))
 }

@@ -6,7 +6,7 @@ use super::images::Images;
 use crate::find::pages::{Kind, Node, node_into};
 use crate::find::payload::cell;
 use crate::find::row::varint;
-use crate::find::tree::start;
+use crate::find::tree::{Pages as _, start};
 use std::collections::HashMap;
 use std::io;
 
@@ -23,7 +23,17 @@ pub struct Place {
     image: Option<(usize, usize)>,
 }
 
-/// Takes what is found; false stops.
+/// How far a walk has come: files that are done (the database, then its logs), and images of the next.
+#[derive(Clone, Copy, Default)]
+pub struct Position {
+    files: usize,
+    images: usize,
+}
+
+/// Most bytes of overflow chains that the rows of one image may take: cells can name one chain many times.
+const CHAINS_BYTES: u64 = 64 << 20;
+
+/// Takes what is found; false where that is enough for now.
 pub type Take<'t> = dyn FnMut(Place, Found) -> bool + 't;
 
 /// What carving a database needs.
@@ -35,7 +45,7 @@ pub struct Walk<'w> {
     /// Place in the list of tables by lower-case name.
     pub names: HashMap<String, usize>,
     /// Pages of dropped tables.
-    pub dropped: HashMap<u32, usize>,
+    pub dropped: &'w HashMap<u32, usize>,
 }
 
 impl Images {
@@ -46,8 +56,8 @@ impl Images {
     pub fn take_live_chains(&mut self) -> io::Result<()> {
         let geometry = self.main.geometry;
         let (mut page, mut node) = (Vec::new(), Node::default());
-        for number in 1..=self.main.pages().min(u64::from(u32::MAX - 1)) as u32 {
-            if !self.owners.reached(number) || !self.main.page(number, &mut page)? {
+        for number in 1..=self.view().count().min(u64::from(u32::MAX - 1)) as u32 {
+            if !self.owners.reached(number) || !self.view().read(number, &mut page)? {
                 continue;
             }
             let Some(kind) = node_into(&page, start(number), geometry.usable, &mut node) else { continue };
@@ -64,60 +74,70 @@ impl Images {
 }
 
 impl Walk<'_> {
-    /// Carves the database and its logs; only pages of the schema's tree where `schema` says so.
+    /// Carves the database and its logs from a position on; only pages of the schema's tree where `schema` says so. Where it is to
+    /// go on if the taker had enough; an image is always carved to its end.
     ///
     /// # Errors
     /// A file that cannot be read.
-    pub fn run(&self, schema: bool, take: &mut Take<'_>) -> io::Result<()> {
+    pub fn run(&self, schema: bool, from: Position, take: &mut Take<'_>) -> io::Result<Option<Position>> {
         let main = &self.images.main;
         let mut page = Vec::new();
-        let count = main.pages().min(u64::from(u32::MAX - 1)) as u32;
-        for number in 1..=count {
-            let wanted = !schema || self.owner(number) == Some(0);
-            if !wanted || self.images.is_taken(number) || !main.page(number, &mut page)? {
-                continue;
+        let mut at = from;
+        if at.files == 0 {
+            let count = main.pages().min(u64::from(u32::MAX - 1)) as u32;
+            let first = u32::try_from(at.images).unwrap_or(u32::MAX).saturating_add(1);
+            for number in first..=count {
+                let wanted = !schema || self.owner(number) == Some(0);
+                if !wanted || self.images.is_taken(number) || !main.page(number, &mut page)? {
+                    continue;
+                }
+                let place = Place { source: Source::Database, page: number, offset: main.offset(number), image: None };
+                if !self.page(place, &page, take)? {
+                    return Ok(Some(Position { files: 0, images: number as usize }));
+                }
             }
-            let place = Place { source: Source::Database, page: number, offset: main.offset(number), image: None };
-            if !self.page(place, &page, take)? {
-                return Ok(());
-            }
+            at = Position { files: 1, images: 0 };
         }
-        for (log_place, log) in self.images.logs.iter().enumerate() {
-            for (index, (number, offset)) in log.pages.iter().enumerate() {
+        for (log_place, log) in self.images.logs.iter().enumerate().skip(at.files - 1) {
+            for (index, (number, offset)) in log.pages.iter().enumerate().skip(at.images) {
                 if schema && self.owner(*number) != Some(0) {
                     continue;
                 }
                 log.file.read_at(*offset, &mut page, main.geometry.page_size)?;
                 let place = Place { source: log.source, page: *number, offset: *offset, image: Some((log_place, index)) };
                 if !self.page(place, &page, take)? {
-                    return Ok(());
+                    return Ok(Some(Position { files: log_place + 1, images: index + 1 }));
                 }
             }
+            at.images = 0;
         }
-        Ok(())
+        Ok(None)
     }
 
     /// The table that a page belongs, or belonged, to.
     fn owner(&self, number: u32) -> Option<usize> {
-        match self.images.owners.table(number) {
+        match self.images.table(number) {
             Some("sqlite_master") => Some(0),
             Some(name) => self.names.get(&name.to_ascii_lowercase()).copied(),
             None => self.dropped.get(&number).copied(),
         }
     }
 
-    /// Carves one image. False where the taker has enough.
+    /// Carves one image. False where the taker has enough then.
     fn page(&self, place: Place, page: &[u8], take: &mut Take<'_>) -> io::Result<bool> {
         let geometry = self.carver.geometry;
         let usable = geometry.usable.min(page.len());
         let mut error = None;
+        let mut left = CHAINS_BYTES;
         let mut chain = |first: u32, wanted: u64| {
-            self.images.chain(first, wanted, place.image).unwrap_or_else(|reason| {
+            let content = self.images.chain(first, wanted.min(left), place.image).unwrap_or_else(|reason| {
                 error = Some(reason);
                 Vec::new()
-            })
+            });
+            left = left.saturating_sub(content.len() as u64);
+            content
         };
-        let live = place.image.is_none() && self.images.owners.reached(place.page) && !self.images.is_logged(place.page);
+        let live = place.image.is_none() && self.images.owners.reached(place.page) && !self.images.is_over(place.page);
         let mut owner = self.owner(place.page);
         let mut node = Node::default();
         let begin = start(place.page);
@@ -142,6 +162,7 @@ impl Walk<'_> {
                 gaps.push((covered, usable));
             }
             None if live => {}
+            None if place.image.is_none() => gaps.push((self.images.taken_by_list(place.page, page).min(usable), usable)),
             None => gaps.push((0, usable)),
         }
         gaps.retain(|(from, to)| page.get(*from..*to).is_some_and(|gap| gap.len() >= 4 && gap.iter().any(|byte| *byte != 0)));
@@ -164,11 +185,12 @@ impl Walk<'_> {
         }
         rows.sort_by_key(|row| row.range);
         // SQLite leaves no page out: one that is nowhere was cut off by damage, not by deletion.
-        let lost = place.image.is_none() && !self.images.owners.reached(place.page) && !self.images.is_free(place.page);
-        if lost {
+        let nowhere =
+            !self.images.owners.reached(place.page) && !self.images.is_free(place.page) && !self.images.is_over(place.page);
+        if place.image.is_none() && nowhere {
             rows.iter_mut().for_each(|row| row.doubts = row.doubts.and(Doubts::LOST));
         }
-        Ok(rows.into_iter().all(|row| take(place, row)))
+        Ok(rows.into_iter().fold(true, |_, row| take(place, row)))
     }
 }
 

@@ -12,21 +12,26 @@ use crate::scratch;
 use model::{Code, State};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Most candidates that share the value that they are looked up by; more are told as a problem.
 const ALIKE_MAX: usize = 256;
+/// Fewest bytes of a text that was cut short by which a row is looked up.
+const START_LEAST: usize = 4;
+
+/// What a row is looked up by: a column, how many first bytes of its text (0: the whole value), and the hash of that.
+type Telling = (usize, usize, u64);
 
 /// The candidates of one table, found by their values.
 #[derive(Default)]
 struct Index {
     /// Rows with every column: by the hash of all.
     full: HashMap<u64, Vec<usize>>,
-    /// Rows that lack something: by column and hash of their longest value.
-    part: HashMap<(usize, u64), Vec<usize>>,
-    /// Columns in `part`, ascending.
-    columns: Vec<usize>,
+    /// Rows that lack something: by what tells them best.
+    part: HashMap<Telling, Vec<usize>>,
+    /// Columns and lengths in `part`, ascending.
+    kinds: Vec<(usize, usize)>,
     by_row_id: HashMap<i64, Vec<usize>>,
 }
 
@@ -59,18 +64,49 @@ fn hash_all<'v>(values: impl Iterator<Item = &'v Value>) -> u64 {
     hasher.finish()
 }
 
-/// The value that tells a row best: the longest whole one.
-fn telling(row: &Row) -> Option<(usize, &Value)> {
-    let last = row.values.iter().rposition(Option::is_some)?;
-    let whole = |index: usize| !row.doubts.has(Doubts::CUT) || index < last;
-    let values = row.values.iter().enumerate().filter_map(|(index, value)| Some((index, value.as_ref()?)));
-    let weight = |value: &Value| match value {
+/// Bytes that say something, more or less.
+fn weight(value: &Value) -> usize {
+    match value {
         Value::Null => 0,
         Value::Integer(number) => 1 + (64 - number.unsigned_abs().leading_zeros() as usize) / 8,
         Value::Real(_) => 9,
         Value::Text(bytes) | Value::Blob(bytes) => 2 + bytes.len(),
-    };
-    values.filter(|(index, _)| whole(*index)).max_by_key(|(index, value)| (weight(value), std::cmp::Reverse(*index)))
+    }
+}
+
+/// What tells a row best: its longest whole value, or the start of a text that was cut short.
+fn telling(row: &Row) -> Option<Telling> {
+    let cut = row.values.iter().rposition(Option::is_some).filter(|_| row.doubts.has(Doubts::CUT));
+    let values = row.values.iter().enumerate().filter_map(|(index, value)| Some((index, value.as_ref()?)));
+    let whole = values.filter(|(index, _)| Some(*index) != cut);
+    let best = whole.max_by_key(|(index, value)| (weight(value), std::cmp::Reverse(*index)));
+    if let Some(column) = cut
+        && let Some(Some(Value::Text(bytes))) = row.values.get(column)
+        && bytes.len() >= START_LEAST.max(best.map_or(0, |(_, value)| weight(value)))
+    {
+        // Lengths are few, so that a live row is looked up few times.
+        let length = 1 << bytes.len().ilog2();
+        return start_of(ValueRef::Text(bytes), length).map(|hash| (column, length, hash));
+    }
+    best.map(|(column, value)| (column, 0, hash_of(value)))
+}
+
+/// The hash of so many first bytes of a text.
+fn start_of(value: ValueRef<'_>, length: usize) -> Option<u64> {
+    let ValueRef::Text(bytes) = value else { return None };
+    let mut hasher = DefaultHasher::new();
+    bytes.get(..length)?.hash(&mut hasher);
+    Some(hasher.finish())
+}
+
+/// The hash that a value is looked up by.
+fn hash_live_of(value: ValueRef<'_>, length: usize) -> Option<u64> {
+    if length > 0 {
+        return start_of(value, length);
+    }
+    let mut hasher = DefaultHasher::new();
+    hash_live(value, &mut hasher);
+    Some(hasher.finish())
 }
 
 impl Index {
@@ -81,11 +117,11 @@ impl Index {
         let list = match row.values.len() == width && row.values.iter().all(Option::is_some) && !row.doubts.has(Doubts::CUT) {
             true => self.full.entry(hash_all(row.values.iter().flatten())).or_default(),
             false => {
-                let Some((column, value)) = telling(row) else { return false };
-                if let Err(at) = self.columns.binary_search(&column) {
-                    self.columns.insert(at, column);
+                let Some((column, length, hash)) = telling(row) else { return false };
+                if let Err(at) = self.kinds.binary_search(&(column, length)) {
+                    self.kinds.insert(at, (column, length));
                 }
-                self.part.entry((column, hash_of(value))).or_default()
+                self.part.entry((column, length, hash)).or_default()
             }
         };
         list.push(place);
@@ -129,10 +165,9 @@ fn not_live(connection: &Connection, table: &Table, rows: Vec<Row>, problems: &m
         let mut hasher = DefaultHasher::new();
         values.iter().for_each(|value| hash_live(*value, &mut hasher));
         let full = index.full.get(&hasher.finish()).into_iter().flatten();
-        let part = index.columns.iter().filter_map(|column| {
-            let mut hasher = DefaultHasher::new();
-            hash_live(*values.get(*column)?, &mut hasher);
-            index.part.get(&(*column, hasher.finish()))
+        let part = index.kinds.iter().filter_map(|(column, length)| {
+            let hash = hash_live_of(*values.get(*column)?, *length)?;
+            index.part.get(&(*column, *length, hash))
         });
         let candidates = full.chain(part.flatten());
         live.extend(candidates.filter(|place| rows.get(**place).is_some_and(|row| same(row, values))).copied());
@@ -181,7 +216,14 @@ fn distinct(table: &Table, mut rows: Vec<Row>, problems: &mut Vec<Obstacle>) -> 
     let order = |row: &Row| (row.source, row.offset);
     let known = |row: &Row| row.values.iter().flatten().count();
     rows.sort_by_key(|row| (std::cmp::Reverse(row.doubts.level()), std::cmp::Reverse(known(row)), order(row)));
-    let mut by_value: HashMap<(usize, u64), Vec<usize>> = HashMap::new();
+    // Only of a row that lacks something can another one say more.
+    let lacks = |row: &Row| {
+        let cut = row.doubts.has(Doubts::CUT) || row.doubts.has(Doubts::SHORT);
+        cut || row.row_id.is_none() || row.values.iter().any(Option::is_none)
+    };
+    let wanted: HashSet<Telling> = rows.iter().filter(|row| lacks(row)).filter_map(telling).collect();
+    let kinds: BTreeSet<(usize, usize)> = wanted.iter().map(|(column, length, _)| (*column, *length)).collect();
+    let mut by_value: HashMap<Telling, Vec<usize>> = HashMap::new();
     let mut exact = HashSet::new();
     let mut kept: Vec<Row> = Vec::new();
     let mut skipped = 0u64;
@@ -195,21 +237,25 @@ fn distinct(table: &Table, mut rows: Vec<Row>, problems: &mut Vec<Obstacle>) -> 
         if !exact.insert(hasher.finish()) {
             continue;
         }
-        let Some((column, value)) = telling(&row) else {
+        let Some(own) = telling(&row) else {
             skipped += 1;
             continue;
         };
-        let better = by_value.get(&(column, hash_of(value)));
+        let better = by_value.get(&own).filter(|_| lacks(&row));
         if better.is_some_and(|better| {
             better.iter().take(ALIKE_MAX).any(|place| kept.get(*place).is_some_and(|kept| covers(kept, &row)))
         }) {
             continue;
         }
-        for (column, value) in row.values.iter().enumerate() {
-            if let Some(value) =
-                value.as_ref().filter(|value| value.size() > 0 || matches!(value, Value::Integer(_) | Value::Real(_)))
-            {
-                by_value.entry((column, hash_of(value))).or_default().push(kept.len());
+        for (column, length) in &kinds {
+            let value = row.values.get(*column).and_then(Option::as_ref);
+            let hash = value.and_then(|value| match (length, value) {
+                (0, value) => Some(hash_of(value)),
+                (length, Value::Text(bytes)) => start_of(ValueRef::Text(bytes), *length),
+                _ => None,
+            });
+            if let Some(key) = hash.map(|hash| (*column, *length, hash)).filter(|key| wanted.contains(key)) {
+                by_value.entry(key).or_default().push(kept.len());
             }
         }
         kept.push(row);

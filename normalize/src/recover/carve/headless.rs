@@ -8,11 +8,14 @@ use super::{Carver, Chain, Doubts, Found, Header, Space};
 use crate::find::pages::{Kind, be16, be32};
 use crate::find::row::{body_length, is_text, varint};
 use crate::recover::shape::{Affinity, Table};
+use crate::recover::value::Value;
 
 /// Bytes of a freed cell that a freeblock's header takes.
 const TAKEN: usize = 4;
 /// Most tables that a page without owner is tried with.
 const TABLES_TRIED: usize = 12;
+/// So many freed cells in a row are no chance, whatever follows.
+const LEADS_ENOUGH: usize = 64;
 /// Largest start of a record header in a cell: nine bytes of rowid behind three of length.
 const STARTS: std::ops::RangeInclusive<usize> = 4..=12;
 
@@ -107,13 +110,12 @@ impl Carver<'_> {
             }
         }
         let mut found = self.row(table, &reading.serials, &body, false)?;
-        // A row of which nothing but small change is left is chance.
-        let said = found
-            .values
-            .iter()
-            .flatten()
-            .any(|value| value.size() > 0 || matches!(value, super::Value::Integer(_) | super::Value::Real(_)));
-        if !said {
+        // A row of which no byte is left but of the column that was inferred is chance; 0 and 1 take none.
+        let inferred = usize::from(doubts.has(Doubts::FIRST));
+        let says = |value: &Value| {
+            value.size() > 0 || !matches!(value, Value::Null | Value::Integer(0 | 1) | Value::Text(_) | Value::Blob(_))
+        };
+        if !found.values.iter().skip(inferred).flatten().any(says) {
             return None;
         }
         if doubts.has(Doubts::FIRST) && reading.serials.first().is_some_and(|serial| body_length(*serial) == Some(0)) {
@@ -134,10 +136,7 @@ impl Carver<'_> {
         if end <= block && block - end < TAKEN {
             return true;
         }
-        let stale = be16(space.page, end + 2).map(usize::from).filter(|size| *size >= TAKEN).map(|size| end + size);
-        let merged =
-            end < block && stale.is_some_and(|stale| stale <= block && (stale == block || self.leads(space, stale, block)));
-        merged || (end < block && self.whole(space, end, false, chain).is_some())
+        end < block && (self.leads(space, end, block, chain) || self.whole(space, end, false, chain).is_some())
     }
 
     /// Whether the next freed cell of the same table begins there, in a block that ended no later than this one: of blocks that
@@ -156,15 +155,20 @@ impl Carver<'_> {
             && (end + size == own || readings(space, end, shape, &inner).iter().any(reads))
     }
 
-    /// Whether blocks that were merged lead from a place to an end.
-    fn leads(&self, space: &Space<'_>, mut at: usize, block: usize) -> bool {
-        while at < block {
-            match be16(space.page, at + 2).map(usize::from) {
-                Some(size) if size >= TAKEN => at += size,
-                _ => return false,
+    /// Whether freed cells lead from a place to an end: blocks that were merged keep their sizes, and a cell that was merged with
+    /// the block before it keeps its first bytes.
+    fn leads(&self, space: &Space<'_>, mut at: usize, block: usize, chain: &mut Chain<'_>) -> bool {
+        for _ in 0..LEADS_ENOUGH {
+            if at >= block {
+                return at == block;
             }
+            at = match (self.whole(space, at, false, chain), be16(space.page, at), be16(space.page, at + 2).map(usize::from)) {
+                (Some(found), ..) => found.range.1,
+                (None, Some(next), Some(size)) if size >= TAKEN && usize::from(next) < self.geometry.usable => at + size,
+                _ => return false,
+            };
         }
-        at == block
+        true
     }
 }
 
