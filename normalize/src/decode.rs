@@ -12,8 +12,10 @@ mod md5_hex;
 pub mod path;
 pub mod phone;
 pub mod protobuf;
+pub mod telegram;
 pub mod time;
 pub mod typedstream;
+pub mod undecodable;
 pub mod whatsapp;
 
 use rusqlite::Connection;
@@ -37,6 +39,7 @@ pub fn register(connection: &Connection, region: Option<&str>) -> rusqlite::Resu
     md5_hex::register(connection)?;
     path::register(connection, "")?;
     protobuf::register(connection)?;
+    telegram::register(connection)?;
     time::register(connection)?;
     typedstream::register(connection)?;
     whatsapp::register(connection)?;
