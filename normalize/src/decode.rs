@@ -14,8 +14,10 @@ mod md5_hex;
 pub mod path;
 pub mod phone;
 pub mod protobuf;
+pub mod telegram;
 pub mod time;
 pub mod typedstream;
+pub mod undecodable;
 pub mod whatsapp;
 
 use rusqlite::Connection;
@@ -24,10 +26,6 @@ use rusqlite::types::ValueRef;
 
 const FLAGS: FunctionFlags =
     FunctionFlags::SQLITE_UTF8.union(FunctionFlags::SQLITE_DETERMINISTIC).union(FunctionFlags::SQLITE_DIRECTONLY);
-
-/// What a decoder gives for a cell that should be a text and that it cannot read, where NULL would hide that anything is there: the engine tells
-/// it as a problem. No UTF-8 has this byte.
-pub const UNREADABLE: &[u8] = &[0xf6];
 
 /// Registers every decoder on a connection; national phone numbers are read as of `region`. Where the database lies is told afterwards,
 /// by [`path::register`].
@@ -45,6 +43,7 @@ pub fn register(connection: &Connection, region: Option<&str>) -> rusqlite::Resu
     md5_hex::register(connection)?;
     path::register(connection, "")?;
     protobuf::register(connection)?;
+    telegram::register(connection)?;
     time::register(connection)?;
     typedstream::register(connection)?;
     whatsapp::register(connection)?;

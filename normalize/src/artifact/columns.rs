@@ -5,7 +5,8 @@
 //! message or contact that a child belongs to), `message_table` (its table, where that differs by row). Ordinals are resolved once for a query.
 
 use super::Query;
-use crate::decode::{UNREADABLE, time};
+use crate::decode::time;
+use crate::decode::undecodable::Undecodable;
 use model::provenance::Provenance;
 use model::record::{
     Account, Attachment, Call, Contact, ContactPoint, DeviceFact, Location, Message, Participant, Record, Thread, Visit,
@@ -40,18 +41,18 @@ impl<'a> Cells<'a> {
             ValueRef::Null => None,
             ValueRef::Integer(number) => Some(number.to_string()),
             ValueRef::Real(number) => Some(format!("{number:?}")),
-            ValueRef::Blob(UNREADABLE) => {
-                self.wrong.push((Code::ValueUndecodable, field, "cannot be decoded".to_owned()));
-                None
-            }
-            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(match std::str::from_utf8(bytes) {
-                Ok(text) => text.to_owned(),
-                Err(error) => {
+            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => match (std::str::from_utf8(bytes), Undecodable::unpack(bytes)) {
+                (Ok(text), _) => Some(text.to_owned()),
+                (Err(_), Some(Undecodable(reason))) => {
+                    self.wrong.push((Code::ValueUndecodable, field, reason));
+                    None
+                }
+                (Err(error), None) => {
                     let reason = format!("not UTF-8 from byte {} of {}", error.valid_up_to(), bytes.len());
                     self.wrong.push((Code::TextInvalid, field, reason));
-                    String::from_utf8_lossy(bytes).into_owned()
+                    Some(String::from_utf8_lossy(bytes).into_owned())
                 }
-            }),
+            },
         })
     }
 

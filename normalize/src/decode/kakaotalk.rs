@@ -2,10 +2,11 @@
 //! PKCS #7 padding, whose key comes from PKCS #12's derivation (RFC 7292 B.2: SHA-1, 2 rounds) of a password that the app carries, salted
 //! with the number `user` behind a word that `enc` chooses.
 //!
-//! NULL stays NULL, and so does a cell without `enc` as it is: it was never encrypted. What cannot be decoded gives [`UNREADABLE`],
+//! NULL stays NULL, and so does a cell without `enc` as it is: it was never encrypted. What cannot be decoded gives [`Undecodable`],
 //! which the engine tells as a problem; the definition keeps the raw text beside it.
 
-use super::{FLAGS, UNREADABLE, base64, text};
+use super::undecodable::Undecodable;
+use super::{FLAGS, base64, text};
 use aes::Aes256;
 use cbc::cipher::{BlockModeDecrypt, KeyIvInit, block_padding::Pkcs7};
 use rusqlite::Connection;
@@ -65,8 +66,13 @@ pub fn register(connection: &Connection) -> rusqlite::Result<()> {
         if sealed.is_empty() {
             return Ok(Value::Text(String::new()));
         }
-        Ok(user.and_then(|user| open(sealed, user, word)).map_or_else(|| Value::Blob(UNREADABLE.to_vec()), Value::Text))
+        Ok(user.and_then(|user| open(sealed, user, word)).map_or_else(unreadable, Value::Text))
     })
+}
+
+/// What stands for a cell that is there and cannot be opened.
+fn unreadable() -> Value {
+    Value::Blob(Undecodable("cannot be decoded".to_owned()).pack())
 }
 
 /// The text; `None` where it is not base64 of whole blocks, its padding is wrong or it is not UTF-8, or the word is not known.
@@ -154,7 +160,7 @@ mod tests {
             "'B8fKQjSKXA3XWw5hXRkg3A==', 240000002, -1",
             "'B8fKQjSKXA3XWw5hXRkg3A==', NULL, 1",
         ] {
-            assert_eq!(one(&format!("kakaotalk({wrong})")), Value::Blob(UNREADABLE.to_vec()), "{wrong}");
+            assert_eq!(one(&format!("kakaotalk({wrong})")), unreadable(), "{wrong}");
         }
     }
 }
