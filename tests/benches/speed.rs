@@ -2,17 +2,21 @@
 //!
 //! Sections: `bulk` (large incompressible files against two openssl processes), `phone` (the bench phone against one openssl
 //! process; made by the generator that `HAUL_BENCH_GENERATOR` names, or the one beside the project), `small` (small files a
-//! second), `units` (the same of files that are staged and given to a parser child), `memory` (peak resident bytes of all
+//! second), `units` (the same of files that are staged and given to a parser child), `definitions` (what 100 more definitions
+//! cost a database that none of them fits), `memory` (peak resident bytes of all
 //! processes, at one and three times the scale). Absolute figures move with the machine; ratios less.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark that cannot go on stops")]
 
+use normalize::artifact::{self, Set};
+use rusqlite::{Connection, OpenFlags};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tests::command::{expect_code, haul_run};
 use tests::random::Random;
+use tests::unit::Unit;
 
 /// Rounds of which the median counts; the commands of one section take turns.
 const ROUNDS: usize = 3;
@@ -33,6 +37,9 @@ fn main() {
     if want("units") {
         // Text may be a chat export: every file goes through the sandbox.
         small(&folder.path().join("units"), |random| format!("note {}\nmilk, bread\n", random.below(1 << 40)).into_bytes());
+    }
+    if want("definitions") {
+        definitions();
     }
     if want("phone") || want("memory") {
         match generator() {
@@ -139,6 +146,37 @@ fn small(folder: &Path, content: impl Fn(&mut Random) -> Vec<u8>) {
     report(&name, times[0], times[1], "one openssl", 99.0);
     println!("{name}: {:.0} files/s, sealed bundle included (target 10000)", f64::from(files) / times[0].as_secs_f64());
     fs::remove_dir_all(folder).unwrap();
+}
+
+/// A database of 60 tables that no definition fits, read with the definitions that there are and with 100 more.
+fn definitions() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let connection =
+        Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE).unwrap();
+    for table in 0..60 {
+        let columns: Vec<_> = (0..12).map(|column| format!("column_{column}")).collect();
+        connection.execute_batch(&format!("CREATE TABLE app_{table} ({})", columns.join(", "))).unwrap();
+    }
+    connection.close().unwrap();
+    let unit = Unit::new("data/data/app.example/databases/app.db", &fs::read(&path).unwrap());
+    let texts = artifact::read_folder(&tests::root().join("normalize/artifacts")).unwrap();
+    let more: Vec<_> =
+        texts.iter().cycle().take(100).enumerate().map(|(number, (_, text))| (format!("zz_{number}"), text.clone())).collect();
+    let (few, many) = (Set::with(&[]).unwrap(), Set::with(&more).unwrap());
+    let read = |set: &Set| {
+        let begin = Instant::now();
+        (0..200).for_each(|_| drop(unit.read_database(set)));
+        begin.elapsed() / 200
+    };
+    let mut times: Vec<_> = (0..9).map(|_| (read(&few), read(&many))).collect();
+    times.sort_by_key(|(few, many)| many.saturating_sub(*few));
+    let (without, with) = times[4];
+    println!(
+        "definitions: {} take {without:.2?} for a database that none fits, 100 more {:.2?} on top (target at most 2 ms)",
+        few.artifacts().len(),
+        with.saturating_sub(without)
+    );
 }
 
 fn phone(sets: &Sets) {

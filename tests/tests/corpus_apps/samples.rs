@@ -225,6 +225,44 @@ const SAMPLES: &[Sample] = &[
         rows: &[("CalendarItem→message", 1, 1), ("Participant→participant", 1, 0)],
         values: &[("message", &["Super interesting meeting", "2023-04-18T09:15:00Z", "\"sender\":\"user@example.org\""])],
     },
+    // iLEAPP's own sample: 114 posts (40 of them direct messages, 45 with files), 255 people, 18 notifications. Part of it lies in the -wal.
+    Sample {
+        path: "ios/ileapp/mastodon.mastodonDirectMessages.josh_ios17_ffs.zip!shared.sqlite",
+        rows: &[
+            ("ZSTATUS→message", 114, 114),
+            ("ZSTATUS→attachment", 114, 45),
+            ("ZMASTODONUSER→account", 255, 255),
+            ("ZNOTIFICATION→message", 18, 18),
+        ],
+        values: &[
+            ("message", &["110318322831773686@infosec.exchange", "\"message_type\":\"direct\"", "109449972238908024"]),
+            ("account", &["109449926490356798@infosec.exchange", "\"is_owner\":true"]),
+        ],
+    },
+    // plaso: 11 downloads.
+    Sample {
+        path: "android/plaso/downloads.db",
+        rows: &[("downloads→visit", 11, 11)],
+        values: &[("visit", &["IMG_1953.jpg", "1668267148279", "com.discord", "cdn.discordapp.com"])],
+    },
+    // IPED: 1 profile, no message; the miniature profile is of the same account.
+    Sample {
+        path: "computers/iped/test_skypeS4lStreeguil1.db",
+        rows: &[("profilecachev8→account", 1, 1), ("miniprofilecachev8→account", 1, 0), ("messagesv12→message", 0, 0)],
+        values: &[("account", &["1996-10-24"])],
+    },
+    // iLEAPP reads the same table: 206 mails.
+    Sample {
+        path: "ios/ileapp/gmail.gmailOfflineSearch.josh_ios15_ffs.zip!searchsqlitedb",
+        rows: &[("offline_search_content→message", 206, 206)],
+        values: &[("message", &["support@wickr.com", "thisisdfir@gmail.com", "msg-f:1766066749758429496", "1684252500303.0"])],
+    },
+    // plaso: 14 quarantine events.
+    Sample {
+        path: "computers/plaso/quarantine.db",
+        rows: &[("LSQuarantineEvent→visit", 14, 14)],
+        values: &[("visit", &["Google Chrome", "394993669.0"])],
+    },
 ];
 const NOTES_PLASO: &[(&str, u64, u64)] = &[
     ("ZICNOTEDATA→message", 8, 8),
