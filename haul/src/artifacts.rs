@@ -81,6 +81,7 @@ fn read(check: &cli::ArtifactsCheck, database: &Path, name: &str, text: &str, fo
         exhibit: None,
         kind: "unknown".to_owned(),
         passwords: Vec::new(),
+        key_files: Vec::new(),
         config: None,
         artifacts: Some(definitions),
         workers: Some(1),

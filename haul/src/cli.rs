@@ -90,6 +90,9 @@ pub struct Run {
     /// Password or recovery key to try on what is encrypted (can be repeated)
     #[arg(long = "password", visible_alias = "recovery-key")]
     pub passwords: Vec<String>,
+    /// File that holds a key: WhatsApp's `key` or `encrypted_backup.key`, or a text with the key's digits (can be repeated)
+    #[arg(long = "key")]
+    pub key_files: Vec<PathBuf>,
     /// Settings file; keys it leaves out have their defaults
     #[arg(long)]
     pub config: Option<PathBuf>,
@@ -162,6 +165,9 @@ pub struct Explain {
     /// Password or recovery key to try on what is encrypted (can be repeated)
     #[arg(long = "password", visible_alias = "recovery-key")]
     pub passwords: Vec<String>,
+    /// File that holds a key: WhatsApp's `key` or `encrypted_backup.key`, or a text with the key's digits (can be repeated)
+    #[arg(long = "key")]
+    pub key_files: Vec<PathBuf>,
 }
 
 /// `haul search`.

@@ -226,7 +226,9 @@ fn job(connection: &Connection, item: Id, arguments: &cli::Explain) -> Result<Jo
             path.context("no run record beside the bundle: say with --evidence where the evidence lies")?
         }
     };
-    Ok(Job { evidence, case_label, number, kind, passwords: arguments.passwords.clone() })
+    let mut passwords = arguments.passwords.clone();
+    passwords.extend(crate::raid::words_of(&arguments.key_files)?);
+    Ok(Job { evidence, case_label, number, kind, passwords })
 }
 
 fn steps(chain: &[Link]) -> Vec<Step> {

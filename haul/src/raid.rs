@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use ingest::Job;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A raid manifest.
 #[derive(Deserialize, Debug)]
@@ -20,7 +20,7 @@ struct Manifest {
 #[serde(deny_unknown_fields)]
 struct ManifestExhibit {
     /// Where the evidence lies; relative to the manifest.
-    path: std::path::PathBuf,
+    path: PathBuf,
     /// Its exhibit number; the name of the evidence unless given.
     number: Option<String>,
     /// `phone`, `computer` or `unknown`.
@@ -28,6 +28,9 @@ struct ManifestExhibit {
     /// Passwords to try.
     #[serde(default)]
     passwords: Vec<String>,
+    /// Files that hold keys to try; relative to the manifest.
+    #[serde(default)]
+    keys: Vec<PathBuf>,
     /// Whose it is: written into the run record, not into the bundle.
     #[serde(default)]
     owner: String,
@@ -64,6 +67,7 @@ pub fn jobs(arguments: &cli::Run) -> Result<Vec<Exhibited>> {
                 number: arguments.exhibit.clone(),
                 kind: None,
                 passwords: Vec::new(),
+                keys: Vec::new(),
                 owner: String::new(),
                 same_as: None,
                 _container: None,
@@ -92,10 +96,31 @@ fn read_manifest(path: &Path, arguments: &cli::Run) -> Result<Vec<Exhibited>> {
     for entry in manifest.exhibit {
         match &entry.same_as {
             Some(other) => eprintln!("{}: left out, the same bytes as {}", entry.path.display(), model::text::escape(other)),
-            None => exhibits.push(job(ManifestExhibit { path: folder.join(&entry.path), ..entry }, arguments, true)?),
+            None => {
+                let keys = entry.keys.iter().map(|key| folder.join(key)).collect();
+                exhibits.push(job(ManifestExhibit { path: folder.join(&entry.path), keys, ..entry }, arguments, true)?);
+            }
         }
     }
     Ok(exhibits)
+}
+
+/// Largest file that is a key: a dump of a keychain has some megabytes.
+const KEY_BYTES_MAX: u64 = 16 << 20;
+
+/// The words that files given as keys stand for.
+pub fn words_of(files: &[PathBuf]) -> Result<Vec<String>> {
+    let mut words = Vec::new();
+    for path in files {
+        let size = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
+        if size > KEY_BYTES_MAX {
+            bail!("{} is larger than any key", path.display());
+        }
+        let content = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let name = path.file_name().unwrap_or_default();
+        words.extend(ingest::words_of_file(std::os::unix::ffi::OsStrExt::as_bytes(name), &content));
+    }
+    Ok(words)
 }
 
 /// The job of an entry. One of a raid that cannot be opened fails when its turn comes, and holds up no other.
@@ -113,7 +138,8 @@ fn job(entry: ManifestExhibit, arguments: &cli::Run, of_raid: bool) -> Result<Ex
     if !["phone", "computer", "unknown"].contains(&kind.as_str()) {
         bail!("kind of exhibit {number} must be phone, computer or unknown");
     }
-    let passwords = entry.passwords.into_iter().chain(arguments.passwords.iter().cloned()).collect();
+    let mut passwords = [entry.passwords, arguments.passwords.clone()].concat();
+    passwords.extend(words_of(&[entry.keys, arguments.key_files.clone()].concat())?);
     let job = Job { evidence, case_label: arguments.case_label.clone(), number, kind, passwords };
     Ok(Exhibited { job, owner: entry.owner })
 }

@@ -32,7 +32,7 @@ pub fn search(arguments: &cli::Search) -> Result<u8> {
         })?;
         drop(out);
         for id in hits {
-            let asked = cli::Explain { bundle: bundle.clone(), id, evidence: None, passwords: Vec::new() };
+            let asked = cli::Explain { bundle: bundle.clone(), id, evidence: None, passwords: Vec::new(), key_files: Vec::new() };
             explain::explain(&asked)?;
         }
     }

@@ -27,6 +27,7 @@ mod work;
 mod worth;
 
 pub use error::Error;
+pub use open::words_of_file;
 pub use reopen::{Step, Stretch, locate, reopen};
 pub use survey::{Guess, Listed, container_of, survey};
 
@@ -37,7 +38,7 @@ use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use stream::{Publish, stage::Stage};
 use tasks::{List, Order, Place, Task, Tasks};
 use tell::Teller;
@@ -138,6 +139,7 @@ fn open_exhibit<'a>(
     let listed_bytes = listing.bytes();
     let backups = if single { HashMap::new() } else { open::backup::take_out(&root, &mut listing, settings, &job.passwords) };
     let order = Order::of(&listing);
+    let keys = if single { Arc::from([]) } else { open::keys_on_disk(&root, &listing, &job.passwords).into() };
     Ok(Exhibited {
         exhibit,
         settings,
@@ -152,7 +154,7 @@ fn open_exhibit<'a>(
         order,
         backups,
         listed_bytes,
-        place: Place { parent: None, prefix: Vec::new(), depth: 0, in_order: false },
+        place: Place { parent: None, prefix: Vec::new(), depth: 0, in_order: false, keys },
         tasks: Tasks::default(),
         items: AtomicU64::new(0),
         incomplete: AtomicBool::new(false),

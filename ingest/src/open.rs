@@ -5,11 +5,19 @@ pub mod backup;
 mod compressed;
 mod decrypted;
 mod disk;
+mod keyring;
+mod sealed;
 mod seven_zip;
+mod siblings;
+mod sqlcipher;
 mod tar;
 mod ufdr;
 mod unread;
+mod whatsapp_backup;
 mod zip;
+
+pub use keyring::{Keyring, keys_in, keys_on_disk, words_of_file};
+pub use siblings::Siblings;
 
 use crate::evidence::Source;
 use config::Settings;
@@ -194,6 +202,15 @@ struct Format {
     open: fn(&Source, &Settings, &[String]) -> Result<Box<dyn Container>, Trouble>,
 }
 
+/// What may open what is encrypted.
+#[derive(Clone, Copy, Default)]
+pub struct Keys<'k> {
+    /// Passwords and keys that were given: tried on everything.
+    pub given: &'k [String],
+    /// Keys that lie in the exhibit: tried on what an app encrypts as a whole.
+    pub found: &'k [String],
+}
+
 /// Every format.
 const FORMATS: &[Format] =
     &[zip::FORMAT, android_backup::FORMAT, disk::FORMAT, tar::FORMAT, compressed::FORMAT, seven_zip::FORMAT, unread::FORMAT];
@@ -208,21 +225,37 @@ pub fn ends_as_image(source: &Source) -> bool {
     disk::ends_as_image(source)
 }
 
-/// Whether content that begins so is a container.
-pub fn is_container(head: &[u8]) -> bool {
-    FORMATS.iter().any(|format| (format.recognize)(head))
+/// Whether a file of that name that begins so is a container.
+pub fn is_container(path: &[u8], head: &[u8]) -> bool {
+    FORMATS.iter().any(|format| (format.recognize)(head)) || is_sealed(path, head)
+}
+
+/// Whether a file is one that an app encrypts as a whole.
+pub fn is_sealed(path: &[u8], head: &[u8]) -> bool {
+    sealed::format(&sealed::Named { path, head }).is_some()
 }
 
 /// Opens a container.
-pub fn open(head: &[u8], source: &Source, settings: &Settings, passwords: &[String]) -> Result<Box<dyn Container>, Trouble> {
+pub fn open(
+    path: &[u8],
+    head: &[u8],
+    source: &Source,
+    settings: &Settings,
+    keys: Keys<'_>,
+) -> Result<Box<dyn Container>, Trouble> {
     // What an image's end tells comes first: its beginning may be the packed data of anything.
     let image = disk::ends_as_image(source).then_some(&disk::FORMAT);
-    match image.or_else(|| FORMATS.iter().find(|format| (format.recognize)(head))) {
-        Some(format) => guard(|| (format.open)(source, settings, passwords))
-            .unwrap_or_else(|| Err(Trouble::new(Code::ContainerDamaged, "decoder gave up")))
-            .map(|container| ufdr::restore(backup::restore(container, settings, passwords), settings)),
-        None => Err(Trouble::new(Code::Unsupported, "no container")),
-    }
+    let named = sealed::Named { path, head };
+    let opened = match image.or_else(|| FORMATS.iter().find(|format| (format.recognize)(head))) {
+        Some(format) => guard(|| (format.open)(source, settings, keys.given)),
+        None => match sealed::format(&named) {
+            Some(format) => guard(|| (format.open)(&named, source, keys)),
+            None => Some(Err(Trouble::new(Code::Unsupported, "no container"))),
+        },
+    };
+    opened
+        .unwrap_or_else(|| Err(Trouble::new(Code::ContainerDamaged, "decoder gave up")))
+        .map(|container| ufdr::restore(backup::restore(container, settings, keys.given), settings))
 }
 
 /// Whether a zip stands behind other content: its directory is found from the end, so any reader of zips would open it.

@@ -1,7 +1,7 @@
 //! Back to the bytes of one item, through every container: what `haul explain` reads.
 
 use crate::evidence::{self, Beneath, Folder, Positioned, Source};
-use crate::open::{self, Container, Entry, HEAD_BYTES, backup};
+use crate::open::{self, Container, Entry, HEAD_BYTES, Keys, Siblings, backup};
 use crate::read::fill;
 use crate::spool::Spool;
 use crate::{Error, Job};
@@ -91,6 +91,8 @@ fn sources(job: &Job, settings: &Settings, chain: &[Step]) -> Result<Vec<Source>
     let mut source = source;
     let exhibit = Exhibit::id_of(&job.case_label, &job.number);
     let (mut parent, mut inner) = (first, inner);
+    let whole = if folder { Some(Folder::root(&root).map_err(failed)?) } else { None };
+    let mut around = Around { job, folder: whole, containers: Vec::new() };
     if folder
         && let (Some((step, rest)), Some(prefix)) = (inner.split_first(), backup::folder_of(&first.path))
         && let Some(backup) = backup::reopen(&Folder::root(&root).map_err(failed)?, &first.path, settings, &job.passwords)
@@ -99,7 +101,8 @@ fn sources(job: &Job, settings: &Settings, chain: &[Step]) -> Result<Vec<Source>
             let path = [prefix, &entry.path[..]].concat();
             Item::id_of(exhibit, Some(first.item), &path, entry.ordinal, entry.deleted) == step.item
         };
-        source = entry_of(&*backup, None, &wanted, step.size_bytes)?;
+        source = entry_of(&backup, None, &wanted, step.size_bytes)?;
+        around.containers.push(backup);
         sources.push(source.clone());
         (parent, inner) = (step, rest);
     }
@@ -110,36 +113,65 @@ fn sources(job: &Job, settings: &Settings, chain: &[Step]) -> Result<Vec<Source>
             let path = [&prefix[..], &entry.path[..]].concat();
             Item::id_of(exhibit, Some(parent.item), &path, entry.ordinal, entry.deleted) == step.item
         };
-        source = member(&source, settings, &job.passwords, &wanted, step.size_bytes)?;
+        let found = around.keys(&parent.path, &source)?;
+        let keys = Keys { given: &job.passwords, found: &found };
+        let container = container_of(&source, &parent.path, settings, keys)?;
+        let outer = source;
+        source = entry_of(&container, Some(&outer), &wanted, step.size_bytes)?;
+        around.containers.push(container);
         sources.push(source.clone());
         parent = step;
     }
     Ok(sources)
 }
 
-/// The content of the entry that `wanted` knows, as far as it was read then.
-fn member(
-    source: &Source,
-    settings: &Settings,
-    passwords: &[String],
-    wanted: &dyn Fn(&Entry) -> bool,
-    size_bytes: Option<u64>,
-) -> Result<Source, Error> {
+/// What is around an item: keys may lie in it.
+struct Around<'j> {
+    job: &'j Job,
+    folder: Option<Folder>,
+    containers: Vec<Arc<dyn Container>>,
+}
+
+impl Around<'_> {
+    /// The keys for a file that an app encrypts as a whole; none are looked for otherwise.
+    fn keys(&self, path: &[u8], source: &Source) -> Result<Vec<String>, Error> {
+        let mut found = Vec::new();
+        if !open::is_sealed(path, &head_of(source)) {
+            return Ok(found);
+        }
+        if let Some(root) = &self.folder {
+            let listing = crate::walk::walk(root, Id::default(), &mut |_| Ok(()))?;
+            found.extend(open::keys_on_disk(root, &listing, &self.job.passwords));
+        }
+        for container in &self.containers {
+            found.extend(open::keys_in(&**container, &self.job.passwords)?);
+        }
+        Ok(found)
+    }
+}
+
+/// The first bytes.
+fn head_of(source: &Source) -> Vec<u8> {
     let mut head = vec![0; HEAD_BYTES];
     let (filled, _) = fill(&mut source.reader(), &mut head);
-    let head = &head[..filled];
-    let opened = if open::is_container(head) || open::ends_as_image(source) {
-        open::open(head, source, settings, passwords)
+    head.truncate(filled);
+    head
+}
+
+/// The container that an item is.
+fn container_of(source: &Source, path: &[u8], settings: &Settings, keys: Keys<'_>) -> Result<Arc<dyn Container>, Error> {
+    let head = head_of(source);
+    let opened = if open::is_container(path, &head) || open::ends_as_image(source) {
+        open::open(path, &head, source, settings, keys)
     } else {
-        open::open_appended(source, settings, passwords)
+        open::open_appended(source, settings, keys.given)
     };
-    let container = opened.map_err(|trouble| Error::NoItem(trouble.detail))?;
-    entry_of(&*container, Some(source), wanted, size_bytes)
+    opened.map(Arc::from).map_err(|trouble| Error::NoItem(trouble.detail))
 }
 
 /// An entry's content; `outer` is what its container lies in.
 fn entry_of(
-    container: &dyn Container,
+    container: &Arc<dyn Container>,
     outer: Option<&Source>,
     wanted: &dyn Fn(&Entry) -> bool,
     size_bytes: Option<u64>,
@@ -153,14 +185,15 @@ fn entry_of(
         found = Some(spool.finish()?);
         Ok(())
     };
-    let mut stored = None;
+    let (mut stored, mut path) = (None, Vec::new());
     match container.list() {
         Some(entries) => {
             let Some(index) = entries.iter().position(wanted) else {
                 return Err(Error::NoItem("not in its container".to_owned()));
             };
+            path.clone_from(&entries[index].path);
             if let Some(source) = container.source(index) {
-                return Ok(source);
+                return Ok(among(source, container, &path));
             }
             stored = container.stored(index);
             if let Some(trouble) = container.read(index, &mut take)? {
@@ -172,10 +205,16 @@ fn entry_of(
         }
     }
     let content = found.ok_or_else(|| Error::NoItem("not in its container".to_owned()))?;
-    let Some(outer) = outer.cloned() else { return Ok(content) };
+    let Some(outer) = outer.cloned() else { return Ok(among(content, container, &path)) };
     // Of a container that is one stream no more is known than that its bytes lie somewhere in it.
     let (start, length, packed) = stored.unwrap_or((0, outer.size(), true));
-    Ok(Source::Virtual(Arc::new(Taken { content, outer, start, length, packed })))
+    let taken = Source::Virtual(Arc::new(Taken { content, outer, start, length, packed }));
+    Ok(if path.is_empty() { taken } else { among(taken, container, &path) })
+}
+
+/// An encrypted database is opened together with what lies beside it.
+fn among(source: Source, container: &Arc<dyn Container>, path: &[u8]) -> Source {
+    if open::is_sealed(path, &head_of(&source)) { Siblings::among(source, container, path) } else { source }
 }
 
 /// What was taken out of a container, with the place where it lies there.

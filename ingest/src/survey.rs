@@ -1,7 +1,7 @@
 //! A look at what lies in a folder, before any of it is an exhibit: what `haul inventory` reads.
 
 use crate::evidence::{Folder, Source};
-use crate::open::{self, HEAD_BYTES};
+use crate::open::{self, HEAD_BYTES, Keys};
 use crate::read::fill;
 use crate::tasks::List;
 use crate::walk;
@@ -67,10 +67,10 @@ pub fn container_of(path: &Path) -> io::Result<Guess> {
         return Err(error);
     }
     head.truncate(filled);
-    if !open::is_container(&head) {
+    if !open::is_container(name.as_bytes(), &head) {
         return Ok(Guess { container: None, note: None, head });
     }
-    Ok(match open::open(&head, &source, &Settings::default(), &[]) {
+    Ok(match open::open(name.as_bytes(), &head, &source, &Settings::default(), Keys::default()) {
         Ok(container) => Guess { container: Some(container.name().to_owned()), note: None, head },
         Err(trouble) => {
             let container = if trouble.code == Code::Encrypted { "encrypted" } else { "damaged" };

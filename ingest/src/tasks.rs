@@ -22,6 +22,8 @@ pub struct Place {
     pub depth: u32,
     /// Whether one of those is read from its first byte to its last: what comes out here is then missing from its budget.
     pub in_order: bool,
+    /// Keys that lie in one of those, or in the exhibit's folder.
+    pub keys: Arc<[String]>,
 }
 
 impl Place {

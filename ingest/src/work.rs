@@ -2,15 +2,18 @@
 
 mod container;
 mod content;
+mod late;
 
 use crate::budget::Budget;
 use crate::evidence::Source;
-use crate::open::{Entry, HEAD_BYTES, Ranges, Special, Trouble};
+use crate::open::{Container, Entry, HEAD_BYTES, Ranges, Special, Trouble};
 use crate::tasks::{Group, List, Place, Task};
 use crate::tell::Teller;
 use crate::{Error, Exhibited, media_type};
+use late::Late;
 use model::{Body, Code, Directory, FileKind, Id, Item, ItemStatus, Problem, Stage, StagedItem, WorkUnit};
 use std::io::ErrorKind;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// A file so much larger than its blocks on disk is all hole: over the entry cap only its data are read.
@@ -40,6 +43,12 @@ pub struct Worker<'a> {
     special: Option<Special>,
     /// The entry that is opened next as bytes read by position.
     positioned: Option<Source>,
+    /// The container of the entry that is opened next, and the entry's path in it.
+    beside: Option<(Arc<dyn Container>, Vec<u8>)>,
+    /// Whether the database that is read last is encrypted, and if so whether it could be opened.
+    sealed: Option<bool>,
+    /// Keys that are met in a container that is read from its first byte to its last, and what waits for them.
+    late: Option<Late>,
     /// What is scanned of what is read next.
     only: Option<Ranges>,
 }
@@ -51,7 +60,20 @@ impl<'a> Worker<'a> {
         let buffer = vec![0; exhibited.settings.ingest.read_buffer_bytes];
         let head = vec![0; HEAD_BYTES];
         let (skip, budget) = (Skip::No, Budget::NONE);
-        Worker { exhibited, teller, buffer, head, skip, budget, special: None, positioned: None, only: None }
+        Worker {
+            exhibited,
+            teller,
+            buffer,
+            head,
+            skip,
+            budget,
+            special: None,
+            positioned: None,
+            beside: None,
+            sealed: None,
+            late: None,
+            only: None,
+        }
     }
 
     /// Works until nothing is left.
@@ -102,11 +124,16 @@ impl<'a> Worker<'a> {
         group: &Group,
         read: &mut dyn FnMut(&mut Self, usize) -> Result<Option<StagedItem>, Error>,
     ) -> Result<(), Error> {
+        self.sealed = None;
+        let primary = read(self, group.primary)?;
+        let sealed = self.sealed;
         let mut companions = Vec::new();
         for at in &group.companions {
+            self.sealed = sealed;
             companions.extend(read(self, *at)?);
         }
-        match read(self, group.primary)? {
+        self.sealed = None;
+        match primary {
             Some(primary) => self.unit(primary, companions),
             None => companions.into_iter().try_for_each(|orphan| self.unit(orphan, Vec::new())),
         }

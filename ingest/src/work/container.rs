@@ -1,10 +1,11 @@
 //! Containers: opened, listed, their entries read.
 
 use super::content::take;
+use super::late::Late;
 use super::{Skip, Worker, directory};
 use crate::budget::{Budget, Shares};
 use crate::evidence::Source;
-use crate::open::{self, Container, Entry, HEAD_BYTES, Ranges, Trouble};
+use crate::open::{self, Container, Entry, HEAD_BYTES, Keys, Ranges, Trouble};
 use crate::read::{self, Reading};
 use crate::tasks::{Members, Order, Place, Task, database_of};
 use crate::{Error, media_type};
@@ -37,10 +38,29 @@ impl Worker<'_> {
     ) -> Result<(), Error> {
         take(&mut item, reading);
         let (settings, passwords) = (self.exhibited.settings, &self.exhibited.passwords);
-        let opened = match how {
-            How::Appended => open::open_appended(&source, settings, passwords),
-            How::Disk(head) | How::Spooled(head) => open::open(head, &source, settings, passwords),
+        let keys = Keys { given: passwords, found: &place.keys };
+        let path = item.path_raw.as_deref().unwrap_or(item.path.as_bytes());
+        let (opened, sealed) = match how {
+            How::Appended => (open::open_appended(&source, settings, passwords), false),
+            How::Disk(head) | How::Spooled(head) => {
+                (open::open(path, head, &source, settings, keys), open::is_sealed(path, head))
+            }
         };
+        let unlocked = opened.is_ok();
+        let result = self.opened(place, item, source, opened, how);
+        // Said last: what lies inside may have companions of its own.
+        self.sealed = sealed.then_some(unlocked);
+        result
+    }
+
+    fn opened(
+        &mut self,
+        place: &Place,
+        mut item: Item,
+        source: Source,
+        opened: Result<Box<dyn Container>, Trouble>,
+        how: How<'_>,
+    ) -> Result<(), Error> {
         if place.depth == 0 {
             self.budget = Budget::of_container(self.exhibited.settings, source.size());
         }
@@ -144,7 +164,10 @@ impl Worker<'_> {
             None => [&raw[..], b"/"].concat(),
         };
         let (depth, in_order) = (place.depth.saturating_add(1), place.in_order || container.list().is_none());
-        let inner = Arc::new(Place { parent: Some(item.id), prefix, depth, in_order });
+        // What is read in order gives its keys as it is read.
+        let found = if container.list().is_some() { open::keys_in(&*container, &self.exhibited.passwords)? } else { Vec::new() };
+        let keys = if found.is_empty() { place.keys.clone() } else { place.keys.iter().cloned().chain(found).collect() };
+        let inner = Arc::new(Place { parent: Some(item.id), prefix, depth, in_order, keys });
         if item.status == ItemStatus::Plain {
             item.status = ItemStatus::Parsed;
         }
@@ -195,7 +218,7 @@ impl Worker<'_> {
                     }
                 };
                 worker.budget = share;
-                let staged = worker.listed(&**container, place, &entries[at], at);
+                let staged = worker.listed(container, place, &entries[at], at);
                 spent = spent.saturating_add(share.bytes - worker.budget.bytes.min(share.bytes));
                 staged
             })?;
@@ -207,7 +230,7 @@ impl Worker<'_> {
     /// One entry of a listed container.
     fn listed(
         &mut self,
-        container: &dyn Container,
+        container: &Arc<dyn Container>,
         place: &Place,
         entry: &Entry,
         at: usize,
@@ -216,11 +239,12 @@ impl Worker<'_> {
         let mut staged = None;
         self.special = container.special(at);
         self.positioned = container.source(at);
+        self.beside = Some((container.clone(), entry.path.clone()));
         let trouble = container.read(at, &mut |stream| {
             staged = self.member(place, entry.clone(), notes.clone(), stream)?;
             Ok(())
         })?;
-        (self.special, self.positioned) = (None, None);
+        (self.special, self.positioned, self.beside) = (None, None, None);
         match trouble {
             Some(trouble) => self.refused(place, entry, notes, trouble).map(|()| None),
             None => Ok(staged),
@@ -276,6 +300,7 @@ impl Worker<'_> {
         let (mut files, mut folders, mut databases) = (0u64, 0u64, Vec::new());
         let outer = self.skip;
         let head = std::mem::replace(&mut self.head, vec![0; HEAD_BYTES]);
+        let late = self.late.replace(Late::default());
         let trouble = container.visit(&mut |entry, stream| {
             if entry.kind.is_none() {
                 folders += 1;
@@ -293,6 +318,8 @@ impl Worker<'_> {
             }
             Ok(())
         })?;
+        let waited = std::mem::replace(&mut self.late, late);
+        waited.map_or(Ok(()), |waited| self.open_late(inner, waited))?;
         self.head = head;
         self.skip = outer;
         self.join(databases)?;

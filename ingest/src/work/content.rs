@@ -4,7 +4,7 @@ use super::container::How;
 use super::{Skip, Worker};
 use crate::budget::Budget;
 use crate::evidence::Source;
-use crate::open::{self, Entry, Special, Trouble};
+use crate::open::{self, Entry, HEAD_BYTES, Keyring, Siblings, Special, Trouble};
 use crate::read::{self, Capped, Reading, Wish};
 use crate::spool::Spool;
 use crate::tasks::Place;
@@ -48,7 +48,7 @@ impl Worker<'_> {
         if !image && error.is_none() && open::is_later_part(&source) {
             return self.later_part(item, listed, &source).map(|()| None);
         }
-        if error.is_none() && self.opens(place, &mut item, image || open::is_container(head))? {
+        if error.is_none() && self.opens(place, &mut item, image || open::is_container(&listed.path, head))? {
             let reading = self.hash(&item, &[], &mut source.reader())?;
             let item = self.compare(item, &reading, listed, &source)?;
             return self.container(place, item, source, &reading, How::Disk(head)).map(|()| None);
@@ -67,8 +67,32 @@ impl Worker<'_> {
             self.exhibited.watch.read(1, item.size_bytes);
             return Ok(None);
         }
-        let (item, reading) = self.plain(item, head, &mut reader, error, true)?;
+        let log = self.sealed_log(&item);
+        let (item, reading) = self.plain(item, head, &mut reader, error, log.is_none())?;
         let item = self.compare(item, &reading, listed, &source)?;
+        self.finish_log(item, reading, log)
+    }
+
+    /// Whether an item is the log or journal of an encrypted database, and if so whether that could be opened.
+    fn sealed_log(&mut self, item: &Item) -> Option<bool> {
+        self.sealed.take().filter(|_| media_type::is_companion(item.media_type.as_deref()))
+    }
+
+    /// Ends the log of an encrypted database: what it holds is read, or not, with the database.
+    fn finish_log(&mut self, mut item: Item, reading: Reading, log: Option<bool>) -> Result<Option<StagedItem>, Error> {
+        let is_log = item.media_type.as_deref() == Some(media_type::SQLITE_WAL);
+        match log {
+            None => {}
+            Some(true) if is_log => {
+                (item.status, item.definition) = (ItemStatus::Parsed, Some("log of an encrypted database".to_owned()));
+            }
+            Some(opened) => {
+                let needs =
+                    if opened { "a reader of journals of encrypted databases" } else { "the key of the database it belongs to" };
+                let trouble = Trouble::new(Code::Encrypted, format!("needs {needs}"));
+                self.problem(&mut item, ItemStatus::Locked, trouble)?;
+            }
+        }
         self.finish(item, reading)
     }
 
@@ -121,8 +145,16 @@ impl Worker<'_> {
                 None
             }
         };
-        let (special, positioned) = (self.special.take(), self.positioned.take());
-        let image = || open::is_container(head) || positioned.as_ref().is_some_and(open::ends_as_image);
+        let (special, positioned, beside) = (self.special.take(), self.positioned.take(), self.beside.take());
+        let path = item.path_raw.clone().unwrap_or_else(|| item.path.clone().into_bytes());
+        if let Some(late) = &mut self.late
+            && place.in_order
+            && filled < HEAD_BYTES
+            && Keyring::wants(&path, filled as u64)
+        {
+            late.ring.take(&path, head);
+        }
+        let image = || open::is_container(&path, head) || positioned.as_ref().is_some_and(open::ends_as_image);
         if error.is_none() && special.is_none() && self.opens(place, &mut item, image())? {
             let (reading, source) = match positioned {
                 Some(source) => (self.hash(&item, head, &mut capped)?, source),
@@ -136,6 +168,16 @@ impl Worker<'_> {
             if let Some(trouble) = trouble {
                 self.problem(&mut item, ItemStatus::Partial, trouble)?;
             }
+            let (mut source, mut reading) = (source, reading);
+            if open::is_sealed(&path, head) {
+                source = beside.map_or(source.clone(), |(container, path)| Siblings::among(source, &container, &path));
+                if let Some(late) = self.late.as_mut().filter(|_| place.in_order) {
+                    match late.wait(item, source, reading) {
+                        None => return Ok(None),
+                        Some(back) => (item, source, reading) = back,
+                    }
+                }
+            }
             return self.container(place, item, source, &reading, How::Spooled(head)).map(|()| None);
         }
         let database = media_type::is_sqlite(item.media_type.as_deref());
@@ -148,7 +190,9 @@ impl Worker<'_> {
             return Ok(None);
         }
         self.only = special.as_ref().and_then(|special| special.scan.clone());
-        let (mut item, mut reading) = self.plain(item, head, &mut capped, error, special.is_none())?;
+        let log = self.sealed_log(&item);
+        let keep = special.is_none() && log.is_none();
+        let (mut item, mut reading) = self.plain(item, head, &mut capped, error, keep)?;
         self.budget = self.budget.less(reading.size);
         if let Some(trouble) = stop(capped.stopped, &reading) {
             reading.trouble = None;
@@ -156,7 +200,7 @@ impl Worker<'_> {
         }
         match special {
             Some(special) => self.whole(item, reading, special).map(|()| None),
-            None => self.finish(item, reading),
+            None => self.finish_log(item, reading, log),
         }
     }
 

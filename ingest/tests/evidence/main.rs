@@ -13,6 +13,7 @@ mod images;
 mod logical;
 mod pack;
 mod phone;
+mod sealed;
 mod seven_zip;
 mod trees;
 mod ufdr;

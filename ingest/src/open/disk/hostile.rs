@@ -101,7 +101,8 @@ fn read_all(image: &Arc<[u8]>, size: usize, change: Option<(usize, u8)>, places:
     let source = Source::Virtual(variant.clone());
     let head = fields::some(&source, 0, HEAD_BYTES).unwrap();
     let mut seen = Outcome::default();
-    match open::open(&head, &source, &Settings::default(), &[PASSWORD.to_owned()]) {
+    let keys = open::Keys { given: &[PASSWORD.to_owned()], found: &[] };
+    match open::open(b"image", &head, &source, &Settings::default(), keys) {
         Ok(container) => read_entries(&*container, &source, places, &mut seen),
         Err(trouble) => seen.troubles.push(trouble),
     }
