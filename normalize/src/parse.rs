@@ -113,4 +113,5 @@ pub const PARSERS: &[&dyn Parser] = &[
     &document::Html,
     &document::OfficeXml,
     &document::Rtf,
+    &document::pdf::PdfDocument,
 ];
