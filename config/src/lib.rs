@@ -105,6 +105,8 @@ pub struct Ingest {
     pub stage_types: Vec<String>,
     /// Largest plain text that is staged.
     pub stage_text_cap_bytes: u64,
+    /// Largest picture that is staged.
+    pub stage_picture_cap_bytes: u64,
 }
 
 /// Where staged content lies.
@@ -143,6 +145,8 @@ pub struct Normalize {
     pub cap_problems: u64,
     /// Whether deleted and older rows of databases are looked for.
     pub recover_rows: bool,
+    /// Most pixels of a picture that is searched for QR codes.
+    pub qr_pixels_most: u64,
 }
 
 /// The sink.
@@ -224,6 +228,20 @@ impl Default for Ingest {
             "application/mbox",
             "text/html",
             "application/rtf",
+            "application/pdf",
+            "application/msword",
+            "application/vnd.ms-excel",
+            "application/vnd.ms-powerpoint",
+            "application/x-ole-storage",
+            "application/vnd.ms-outlook-pst",
+            "application/x-outlook-express-dbx",
+            "image/jpeg",
+            "image/png",
+            "image/gif",
+            "image/webp",
+            "image/bmp",
+            "image/heif",
+            "image/tiff",
         ];
         Ingest {
             read_buffer_bytes: 512 << 10,
@@ -234,6 +252,7 @@ impl Default for Ingest {
             cap_entry_bytes: 64 << 30,
             stage_types: stage_types.map(str::to_owned).to_vec(),
             stage_text_cap_bytes: 256 << 20,
+            stage_picture_cap_bytes: 16 << 20,
         }
     }
 }
@@ -246,7 +265,7 @@ impl Default for Sandbox {
 
 impl Default for Normalize {
     fn default() -> Normalize {
-        Normalize { cap_value_bytes: 64 << 20, cap_problems: 1_000, recover_rows: true }
+        Normalize { cap_value_bytes: 64 << 20, cap_problems: 1_000, recover_rows: true, qr_pixels_most: 5_000_000 }
     }
 }
 

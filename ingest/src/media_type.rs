@@ -23,6 +23,10 @@ pub const BINARY_XML: &str = "application/x-android-binary-xml";
 pub const MBOX: &str = "application/mbox";
 /// A mail message.
 pub const MAIL: &str = "message/rfc822";
+/// A mail store of Outlook (MS-PST, 2.2.2.6).
+pub const PST: &str = "application/vnd.ms-outlook-pst";
+/// A mail folder of Outlook Express.
+pub const DBX: &str = "application/x-outlook-express-dbx";
 /// Text without another type.
 pub const TEXT: &str = "text/plain";
 
@@ -42,6 +46,13 @@ pub fn of(head: &[u8]) -> Option<&'static str> {
     }
     if head.starts_with(b"ABX\0") {
         return Some(BINARY_XML);
+    }
+    if head.starts_with(b"!BDN") {
+        return Some(PST);
+    }
+    // The class of a folder with messages or of the list of folders.
+    if matches!(head, [0xcf, 0xad, 0x12, 0xfe, 0xc5 | 0xc6, 0xfd, 0x74 | 0x75, 0x6f, ..]) {
+        return Some(DBX);
     }
     if let Some(kind) = infer::get(head)
         && kind.matcher_type() != infer::MatcherType::Text
@@ -78,6 +89,11 @@ fn mail_type(head: &[u8]) -> Option<&'static str> {
 /// Whether the type is a part of a SQLite database: normalize scans those cell by cell.
 pub fn is_sqlite(media_type: Option<&str>) -> bool {
     media_type.is_some_and(|name| [SQLITE_DATABASE, SQLITE_WAL, SQLITE_JOURNAL].contains(&name))
+}
+
+/// Whether the type is a picture's.
+pub fn is_picture(media_type: &str) -> bool {
+    media_type.starts_with("image/")
 }
 
 /// Whether the type is one that stands beside a database.
@@ -136,6 +152,8 @@ mod tests {
         assert_eq!(of(b"From 12:00 on\nwe are closed"), Some(TEXT));
         assert_eq!(of(b"Return-Path: <a@b>\r\n\x01"), Some(MAIL));
         assert_eq!(of(b"<!DOCTYPE html><p>"), Some("text/html"));
+        assert_eq!(of(b"!BDN\0\0\0\0SM"), Some(PST));
+        assert_eq!(of(b"\xcf\xad\x12\xfe\xc5\xfd\x74\x6f"), Some(DBX));
         assert_eq!(of(b"ABX\0\x10\x32"), Some(BINARY_XML));
         assert_eq!(of(b"\x01\x02\x03\x04"), None);
         assert_eq!(of(b""), None);

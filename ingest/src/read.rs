@@ -260,7 +260,8 @@ fn scan_stretch(
 /// Whether a parser could want the content.
 pub fn wanted(item: &Item, settings: &Settings) -> bool {
     let Some(media_type) = item.media_type.as_deref() else { return false };
-    let large = media_type == media_type::TEXT && item.size_bytes > settings.ingest.stage_text_cap_bytes;
+    let large = media_type == media_type::TEXT && item.size_bytes > settings.ingest.stage_text_cap_bytes
+        || media_type::is_picture(media_type) && item.size_bytes > settings.ingest.stage_picture_cap_bytes;
     !large && settings.ingest.stage_types.iter().any(|wanted| wanted == media_type)
 }
 

@@ -120,4 +120,5 @@ pub const PARSERS: &[&dyn Parser] = &[
     &document::Html,
     &document::OfficeXml,
     &document::Rtf,
+    &document::pdf::PdfDocument,
 ];

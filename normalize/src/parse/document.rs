@@ -3,7 +3,9 @@
 
 pub mod charset;
 pub mod html;
+pub mod inside;
 pub mod office_xml;
+pub mod pdf;
 pub mod rtf;
 
 use crate::emit::{Block, Emit};
@@ -51,6 +53,16 @@ impl<'e, 'u> Pieces<'e, 'u> {
         }
     }
 
+    /// The name of a piece in the item.
+    pub fn full_name(&self, name: &str) -> String {
+        format!("{}{name}", self.within)
+    }
+
+    /// The place of a piece in the item.
+    pub fn full_place(&self, place: (u64, u64)) -> (u64, u64) {
+        self.place.unwrap_or(place)
+    }
+
     /// Tells of damage.
     pub fn problem(&mut self, code: Code, detail: &str) {
         self.emit.problem(code, format!("{}{detail}", self.within));
@@ -62,38 +74,6 @@ impl<'e, 'u> Pieces<'e, 'u> {
         self.text.clear();
         self.blocks.clear();
     }
-}
-
-/// Reads a document that stands encoded in the item, by its content. False: nothing here knows it, and its bytes are the caller's to
-/// have searched. `place` is where it is encoded: first byte and bytes.
-pub fn read_inside(bytes: &[u8], name: &str, place: (u64, u64), emit: &mut Emit<'_>) -> bool {
-    if html::is_html(bytes) {
-        let mut pieces = Pieces::within(emit, name, place);
-        html::read(bytes, None, &mut pieces);
-        pieces.finish();
-        return true;
-    }
-    if rtf::is_rtf(bytes) {
-        let mut pieces = Pieces::within(emit, name, place);
-        rtf::read(bytes, &mut pieces);
-        pieces.finish();
-        return true;
-    }
-    if let Some(what) = packed(bytes) {
-        emit.problem(Code::Unsupported, format!("{name} at byte {}: {what} is not opened", place.0));
-    }
-    false
-}
-
-/// What holds further files that are packed.
-fn packed(bytes: &[u8]) -> Option<&'static str> {
-    Some(match bytes {
-        [b'P', b'K', 3, 4, ..] => "a zip or new Office document",
-        [0x1f, 0x8b, 8, ..] => "a gzip file",
-        [b'7', b'z', 0xbc, 0xaf, ..] => "a 7z archive",
-        [b'R', b'a', b'r', b'!', ..] => "a RAR archive",
-        _ => return None,
-    })
 }
 
 /// The parser of HTML pages.

@@ -80,7 +80,7 @@ impl Parser for Mail {
     fn parse(&self, input: &Input<'_>, emit: &mut Emit<'_>) -> Outcome {
         let kind = kind(input.head, &input.unit.primary.name).unwrap_or(Kind::Single);
         let cap = usize::try_from(input.limits.cap_value_bytes).unwrap_or(usize::MAX);
-        let mut reading = Reading::new(emit);
+        let mut reading = Reading::new(emit, input.limits);
         let read = match kind {
             Kind::Mbox => mailbox(input, cap, &mut reading),
             _ => {

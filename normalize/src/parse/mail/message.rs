@@ -2,6 +2,7 @@
 
 use super::address::{self, Person};
 use crate::emit::Emit;
+use crate::parse::document::inside::Budget;
 use mail_parser::{HeaderName, HeaderValue, Message, MessageParser};
 use model::record::{self, Record};
 use model::{Code, Locator, Stamp};
@@ -33,6 +34,8 @@ pub struct Reading<'r, 'e> {
     pub emit: &'r mut Emit<'e>,
     /// False once something could not be read.
     pub whole: bool,
+    /// What may still be unpacked of files inside.
+    pub budget: Budget,
     messages: [u64; 2],
     threads: [u64; 2],
     accounts: [u64; 2],
@@ -81,9 +84,19 @@ pub fn boundary(content: &[u8]) -> Option<&str> {
 
 impl<'r, 'e> Reading<'r, 'e> {
     /// Begins.
-    pub fn new(emit: &'r mut Emit<'e>) -> Reading<'r, 'e> {
+    pub fn new(emit: &'r mut Emit<'e>, limits: &config::Normalize) -> Reading<'r, 'e> {
         let none = [0, 0];
-        Reading { emit, whole: true, messages: none, threads: none, accounts: none, participants: none, attachments: none }
+        let budget = Budget::of(limits);
+        Reading {
+            emit,
+            whole: true,
+            budget,
+            messages: none,
+            threads: none,
+            accounts: none,
+            participants: none,
+            attachments: none,
+        }
     }
 
     /// Reads one message of the item.

@@ -49,7 +49,7 @@ pub fn read(reading: &mut Reading<'_, '_>, message: &Message<'_>, locator: &Loca
             PartType::Message(inner) => inside(reading, inner, part, &path, place, depth),
             PartType::Text(_) | PartType::Binary(_) | PartType::InlineBinary(_) => {
                 let bytes = part.contents();
-                if !document::read_inside(bytes, &name, range, reading.emit) {
+                if !document::inside::read(bytes, &name, range, reading.emit, &mut reading.budget) {
                     reading.emit.decoded(Part { name: &name, offset: range.0, length: range.1 }, bytes);
                 }
             }
