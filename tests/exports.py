@@ -48,14 +48,31 @@ def wallets(bundle, where=""):
     return {value for (value,) in bundle.execute(f"SELECT value FROM observable WHERE kind = 'wallet_address' {where}")}
 
 
+def states(bundle):
+    """For every wallet address: in what state the messages are whose texts have it."""
+    found = {}
+    for value, sighting, state in bundle.execute("""SELECT value, hex(sighting.id), message.state FROM observable
+            JOIN sighting ON sighting.observable_id = observable.id JOIN message ON message.id = sighting.record_id
+            WHERE kind = 'wallet_address'"""):
+        found.setdefault(value, {})[sighting.lower()] = state
+    assert "recovered" in {state for places in found.values() for state in places.values()}, "nothing was deleted"
+    return found
+
+
 def check_stix(export, bundle):
     objects = json.load(open(export, encoding="utf-8"))["objects"]
     ids = {item["id"] for item in objects}
     assert len(ids) == len(objects), "an object twice"
     assert {item["value"] for item in objects if item["type"] == "wallet-address"} == wallets(bundle)
+    by_id = {item["id"]: item for item in objects}
+    labels = {}
     for item in objects:
         for reference in item.get("object_refs", []):
             assert reference in ids, reference
+            labels.setdefault(by_id[reference].get("value"), set()).update(item.get("labels", []))
+    for value, places in states(bundle).items():
+        assert labels[value] >= {f"seen-in-{state}" for state in places.values()}, value
+        assert ("seen-in-recovered" in labels[value]) == ("recovered" in places.values()), value
 
 
 def check_misp(export, bundle):
@@ -86,6 +103,14 @@ def check_misp(export, bundle):
                 found[attribute["value"]] = attribute["object_relation"]
     if bundle is None:
         return
+    deleted = [text for (text,) in bundle.execute("""SELECT DISTINCT text FROM message JOIN sighting ON record_id = message.id
+        WHERE state = 'recovered'""")]
+    told = [attribute["value"] for item in objects if item["comment"].startswith("recovered:") for attribute in item["Attribute"]
+            if attribute["object_relation"] == "body"]
+    assert sorted(set(deleted)) == sorted(set(told)), (deleted, told)
+    comments = {attribute["value"]: item["comment"] for item in objects for attribute in item["Attribute"] if item["name"] == "coin-address"}
+    for value, places in states(bundle).items():
+        assert all(f"{state} " in comments[value] for state in places.values()), comments[value]
     for value, chain in bundle.execute("SELECT value, chain FROM observable WHERE kind = 'wallet_address'"):
         expected = {"bitcoin": "address", "monero": "address-xmr"}.get((chain or "").split(",")[0], "address-crypto")
         assert found.pop(value) == expected, (value, chain)
@@ -99,6 +124,11 @@ def check_stop_payment(export, bundle):
     places = sum(len(wallet["places"]) for part in ("send", "do_not_send_without_review") for wallet in packet[part])
     counted = "SELECT count(*) FROM sighting JOIN observable ON observable.id = observable_id WHERE kind = 'wallet_address'"
     assert places == bundle.execute(counted).fetchone()[0]
+    known = states(bundle)
+    for wallet in packet["send"] + packet["do_not_send_without_review"]:
+        told = {place["sighting"]: place["record_state"] for place in wallet["places"] if place["message"]}
+        assert told == known.get(wallet["address"], {}), wallet["address"]
+        assert ("recovered" in wallet["record_states"]) == ("recovered" in told.values()), wallet["address"]
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ import base64, hashlib, hmac, json, pathlib, re, sqlite3, struct, sys, urllib.pa
 SCHEMA = pathlib.Path(__file__).resolve().parent.parent / "export/src/bundle/schema.sql"
 RECORDS = ["account", "attachment", "call", "contact", "contact_point", "device", "location", "message", "participant", "thread", "visit"]
 TARGETS = {"exhibit_id": ["exhibit"], "item_id": ["item"], "parent_id": ["item"], "file_item_id": ["item"],
-           "definition_id": ["definition"], "thread_id": ["thread"], "account_id": ["account"], "contact_id": ["contact"],
+           "definition_id": ["definition"], "thread_id": ["thread"], "contact_id": ["contact"],
+           **dict.fromkeys(["account_id", "sender_account_id", "recipient_account_id", "remote_account_id"], ["account"]),
            "message_id": ["message"], "observable_id": ["observable"], "record_id": RECORDS}
 sha256 = lambda data: hashlib.sha256(data).digest()
 name_of = lambda key: key.hex() if isinstance(key, bytes) else str(key)

@@ -15,6 +15,7 @@ pub mod keyring;
 pub mod matching;
 pub mod merge;
 mod ordered;
+mod people;
 pub mod report;
 pub mod seal;
 pub mod search;

@@ -3,7 +3,7 @@
 //! Reads bundles (whole, merged or partial), writes one HTML page or an index with a folder of pages ([`pages`] has the rule).
 //! Guarantees: the same bundles give the same bytes; no script, no request, a policy that forbids both; every text of a bundle is
 //! escaped and isolated; values of secrets are masked unless asked for. Time is that of sorting the rows; memory is that of one row,
-//! the cache of a temporary file and the secrets' automaton, whatever the bundles hold.
+//! the cache of a temporary file, the secrets' automaton and sixteen bytes for each account and address-book entry, whatever the bundles hold.
 
 mod chats;
 mod exhibits;
@@ -13,6 +13,7 @@ mod markup;
 mod mask;
 pub mod pages;
 mod people;
+mod persons;
 mod scratch;
 mod source;
 mod timeline;
@@ -62,7 +63,7 @@ impl Report {
 
 /// Writes the report of bundles to `out`, and to the folder beside it if it is large.
 pub fn report(bundles: &[PathBuf], options: Options, out: &Path) -> Result<Written, Error> {
-    let sources: Vec<Source> = bundles.iter().map(|path| Source::open(path)).collect::<Result<_, _>>()?;
+    let sources: Vec<Source> = bundles.iter().map(|path| Source::open(path, bundles.len())).collect::<Result<_, _>>()?;
     let mask = if options.show_secrets { Mask::none() } else { Mask::of(&sources)? };
     let names = exhibits::names(&sources)?;
     let report = Report { sources, scratch: Scratch::new()?, mask, show_secrets: options.show_secrets, names };
@@ -73,6 +74,7 @@ pub fn report(bundles: &[PathBuf], options: Options, out: &Path) -> Result<Writt
     exhibits::overview(&report, &mut pages)?;
     timeline::timeline(&report, &mut pages)?;
     graph::graph(&report, &mut pages)?;
+    persons::persons(&report, &mut pages)?;
     wallets::shared(&report, &mut pages)?;
     chats::gather(&report)?;
     if pages.is_paged() {

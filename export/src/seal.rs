@@ -5,6 +5,7 @@
 
 mod fold;
 mod link;
+mod people;
 mod scratch;
 mod source;
 pub(crate) mod write;

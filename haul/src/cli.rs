@@ -157,7 +157,7 @@ pub struct Merge {
 pub struct Explain {
     /// The bundle
     pub bundle: PathBuf,
-    /// Id of a record, sighting, secret, attachment or item: 32 hexadecimal digits
+    /// Id of a record, sighting, secret, attachment, link or item: 32 hexadecimal digits
     pub id: String,
     /// Where the evidence lies now [default: as in the run record beside the bundle]
     #[arg(long)]

@@ -1,5 +1,7 @@
 //! `haul explain`: from a row of a bundle back to the raw value in the evidence.
 
+mod link;
+
 use crate::cli;
 use crate::journal::Journal;
 use anyhow::{Context, Result, bail};
@@ -56,15 +58,30 @@ struct Carved {
 pub fn explain(arguments: &cli::Explain) -> Result<u8> {
     let Some(id) = Id::parse(&arguments.id) else { bail!("{} is not an id (32 hexadecimal digits)", escape(&arguments.id)) };
     let connection = export::open_read_only(&arguments.bundle)?;
-    let Some(place) = find(&connection, id)? else { bail!("no row of the bundle has the id {id}") };
     let mut out = std::io::stdout().lock();
-    let chain = chain(&connection, place.item)?;
+    let Some(place) = find(&connection, id)? else {
+        let Some(link) = link::find(&connection, id)? else { bail!("no row of the bundle has the id {id}") };
+        writeln!(out, "{}", link.words)?;
+        for end in link.ends {
+            let Some(place) = find(&connection, end)? else { bail!("the link's row {end} is not in the bundle") };
+            writeln!(out)?;
+            one(&mut out, &connection, &place, end, arguments)?;
+        }
+        return Ok(0);
+    };
+    one(&mut out, &connection, &place, id, arguments)?;
+    Ok(0)
+}
+
+/// Prints one row.
+fn one(out: &mut dyn Write, connection: &Connection, place: &Place, id: Id, arguments: &cli::Explain) -> Result<()> {
+    let chain = chain(connection, place.item)?;
     writeln!(out, "{} {id}", place.table)?;
     for link in &chain {
         let sha256 = link.sha256.map_or("not hashed".to_owned(), |digest| digest.to_string());
         writeln!(out, "in {} · sha256 {sha256}", escape(&link.path))?;
     }
-    let job = job(&connection, place.item, arguments)?;
+    let job = job(connection, place.item, arguments)?;
     let folder = tempfile::tempdir()?;
     let content = folder.path().join("main");
     let link = chain.last().context("an item has a place in its exhibit")?;
@@ -75,16 +92,15 @@ pub fn explain(arguments: &cli::Explain) -> Result<u8> {
             bail!("the evidence has changed: {} has sha256 {found} now", escape(&link.path));
         }
     }
-    let beside = companions(&connection, &job, &chain, folder.path())?;
+    let beside = companions(connection, &job, &chain, folder.path())?;
     // A row of a log lies in that file.
     let suffix = place.carved.as_ref().and_then(|carved| carved.companion.as_deref());
     let chain = match suffix {
         None => chain,
         Some(suffix) => beside.into_iter().find(|(name, _)| *name == suffix).context("its log is not in the evidence")?.1,
     };
-    show(&mut out, &place, folder.path(), &folder.path().join(format!("main{}", suffix.unwrap_or_default())))?;
-    locate(&mut out, &place, &job, &chain, folder.path())?;
-    Ok(0)
+    show(out, place, folder.path(), &folder.path().join(format!("main{}", suffix.unwrap_or_default())))?;
+    locate(out, place, &job, &chain, folder.path())
 }
 
 fn show(out: &mut dyn Write, place: &Place, folder: &Path, content: &Path) -> Result<()> {

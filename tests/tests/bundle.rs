@@ -221,6 +221,19 @@ fn records() -> Vec<Body> {
             chain: words("tron"),
             extra: words(r#"{"path":"m"}"#),
         })),
+        Body::Record(Record::Account(Account {
+            provenance: at("account", 2),
+            app: "WhatsApp".into(),
+            account_key: "85512345678@s.whatsapp.net".into(),
+            display_name: None,
+            is_owner: Some(true),
+            same_as: None,
+            phone: words("+85512345678"),
+            phone_raw: None,
+            about: None,
+            chain: None,
+            extra: None,
+        })),
         Body::Record(Record::Participant(Participant {
             provenance: at("member", 1),
             app: "Test".into(),
@@ -334,7 +347,7 @@ fn records() -> Vec<Body> {
     bodies.extend((1..=4).map(|row| Body::Record(Record::Message(Box::new(message(row, &format!("to me {row}")))))));
     let counts = [
         ("thread", "chat", 1),
-        ("account", "account", 1),
+        ("account", "account", 2),
         ("participant", "member", 1),
         ("contact", "contact", 1),
         ("contact_point", "data", 2),

@@ -94,6 +94,68 @@ fn what_is_done_is_written_and_what_is_changed_is_found() {
     bench.haul(&["custody", "verify", text(&bundle)], 0);
 }
 
+/// What the stranger's script says of files.
+fn stranger(files: &[PathBuf]) -> Vec<String> {
+    let script = tests::root().join("tests/verify_custody.py");
+    let output = Command::new("python3").arg("-B").arg(script).args(files).output().unwrap();
+    let lines: Vec<String> = String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
+    assert_eq!(lines.len(), files.len(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.success(), lines.iter().all(|line| line.contains(": holds, ")));
+    lines
+}
+
+/// The same chains, checked from their description with Python's standard library: good ones hold with the head that Haul prints, and
+/// what Haul refuses the stranger refuses.
+#[test]
+fn a_stranger_checks_custody_and_keyrings_without_haul() {
+    let bench = Bench::sealed();
+    let bundle = bench.bundle();
+    bench.haul(&["custody", "hand-over", text(&bundle), "--to", "ភ្នំពេញ \"7\"\u{1}", "--reason", "request 7/2026"], 0);
+    bench.haul(&["verify", text(&bundle)], 0);
+    bench.haul(&["keys", "add", "Own", text(&bench.path("key.pub")), "--reason", "self"], 0);
+    bench.haul(&["keys", "revoke", "Own", "--reason", "test"], 0);
+    let keyring = bench.path("keyring.jsonl");
+    let head = export::custody::check(&bundle, None).unwrap().chain.head().to_owned();
+    let lines = stranger(&[bundle.clone(), keyring.clone()]);
+    assert!(lines[0].ends_with(&format!(": holds, 3 entries, head {head}")), "{lines:?}");
+    assert!(lines[1].contains(": holds, 2 entries"), "{lines:?}");
+
+    let custody = fs::read_to_string(bench.custody()).unwrap();
+    let parts: Vec<&str> = custody.split_inclusive('\n').collect();
+    let changed = [
+        custody.replace("Sergeant Chan", "Sergeant Chen"),
+        custody.replace("7/2026", "8/2026"),
+        [parts[0], parts[2]].concat(),
+        [parts[1], parts[0], parts[2]].concat(),
+        custody.replacen("{\"action\"", "{ \"action\"", 1),
+        custody.trim_end().to_owned(),
+        parts[0].replace("\"seal\"", "\"sell\""),
+    ];
+    for changed in changed {
+        fs::write(bench.custody(), &changed).unwrap();
+        assert!(export::custody::check(&bundle, None).unwrap().wrong.is_some(), "{changed}");
+        assert!(stranger(std::slice::from_ref(&bundle))[0].contains("does not hold: "), "{changed}");
+    }
+    // Another exhibit's custody holds in itself, and not beside this bundle.
+    let other = Bench::of("2");
+    fs::copy(other.custody(), bench.custody()).unwrap();
+    assert!(stranger(std::slice::from_ref(&bundle))[0].contains("another bundle"));
+
+    // Bits flipped anywhere in a keyring.
+    let bytes = fs::read(&keyring).unwrap();
+    let flipped: Vec<PathBuf> = (0..120)
+        .map(|number| {
+            let path = bench.path(&format!("flipped-{number}.jsonl"));
+            let mut bytes = bytes.clone();
+            let at = number * bytes.len() / 120;
+            bytes[at] ^= 1 << (number % 8);
+            fs::write(&path, bytes).unwrap();
+            path
+        })
+        .collect();
+    assert!(stranger(&flipped).iter().all(|line| line.contains("does not hold: ")));
+}
+
 #[test]
 fn ssh_keygen_agrees_with_every_entry() {
     let bench = Bench::sealed();

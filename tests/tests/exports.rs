@@ -33,6 +33,7 @@ fn bundle() -> &'static Path {
         let chat = json!({ "name": "=Boss", "type": "personal_chat", "id": 77, "messages": messages });
         fs::write(evidence.join("result.json"), chat.to_string()).unwrap();
         fs::write(evidence.join("notes.txt"), TEXTS.join("\n")).unwrap();
+        deleted(&evidence.join("mmssms.db"));
         let samples = tests::root().join("tests/samples/phone");
         expect_code(Command::new("cp").arg("-r").arg(samples).arg(&evidence), 0);
         expect_code(&mut haul_run(&evidence, &folder.path().join("out"), &folder.path().join("key")), 0);
@@ -40,6 +41,16 @@ fn bundle() -> &'static Path {
         (folder, bundle)
     });
     path
+}
+
+/// A phone's messages, of which one that names an address (a published example of a script's) was deleted.
+fn deleted(path: &Path) {
+    let rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40)
+        INSERT INTO sms (_id, thread_id, address, body, date, type) SELECT 1000 + i, 1, '+85512345678',
+        CASE i WHEN 20 THEN 'pay 3J98t1WpEZ73CNmQviecrnyiWrnqRhWNLy today' ELSE 'nothing of note, number ' || i END, 1700000000000 + i, 1 FROM n;
+        DELETE FROM sms WHERE _id = 1020;";
+    let fixture = fs::read_to_string(tests::root().join("tests/fixtures/sms_android/sms_and_mms/input.sql")).unwrap();
+    expect_code(Command::new("sqlite3").arg(path).arg(format!("PRAGMA secure_delete = OFF; {fixture}; {rows}")), 0);
 }
 
 fn message(number: usize) -> Value {
@@ -224,6 +235,11 @@ fn a_stop_payment_packet_has_every_wallet_and_no_person() {
         assert!(json.contains(wallet) && page.contains(wallet), "{wallet}");
     }
     assert!(json.contains("4a5e1e4baab89f3a32518a88c31bc87f618f76673e2cc77ab2127b7afdeda33b"), "the transaction beside it");
+    let parsed: Value = serde_json::from_str(&json).unwrap();
+    let gone =
+        parsed["send"].as_array().unwrap().iter().find(|one| one["address"] == "3J98t1WpEZ73CNmQviecrnyiWrnqRhWNLy").unwrap();
+    assert_eq!(gone["record_states"]["recovered"], 1, "{gone}");
+    assert!(page.contains("of them deleted"));
     for person in ["Boss", "user77", "script>"] {
         assert!(!json.contains(person) && !page.contains(person), "{person}");
     }

@@ -186,6 +186,7 @@ fn a_report_has_every_section_and_says_who_sent_the_wallet() {
         "exhibits",
         "timeline",
         "people",
+        "persons",
         "shared",
         "wallets",
         "chats",

@@ -18,6 +18,12 @@ pub trait Known {
     /// The item of the exhibit that is the file of this attachment, if one was found.
     fn file_of(&mut self, attachment: Id) -> Result<Option<Id>, Error>;
 
+    /// The account that an app's id stands for, in another file of the exhibit than the one that names it; `own` is the id that it would have there.
+    fn account_of(&mut self, own: Id, app: &str, key: &str) -> Result<Option<Id>, Error>;
+
+    /// The account that an app holds for its user's own in a file, if it is one.
+    fn owner_of(&mut self, item: Id, app: &str) -> Result<Option<Id>, Error>;
+
     /// How many records of this ledger row were dropped because another had their id.
     fn conflicts(&mut self, ledger: Id) -> Result<i64, Error>;
 }
@@ -140,6 +146,15 @@ fn keyed(
 ) -> Result<Option<Id>, Error> {
     let live = reference(kind, id(&provenance.of_state(State::Live)), known)?;
     if live.is_some() || provenance.state == State::Live { Ok(live) } else { reference(kind, id(provenance), known) }
+}
+
+/// The account that a row names by its app's id: one of the same file, else one of the exhibit where such ids are the same in every file.
+fn account_reference(provenance: &Provenance, app: &str, key: Option<&str>, known: &mut dyn Known) -> Result<Option<Id>, Error> {
+    let Some(key) = key else { return Ok(None) };
+    match keyed(Kind::Account, provenance, |place| record::account_id(place, app, key), known)? {
+        Some(id) => Ok(Some(id)),
+        None => known.account_of(record::account_id(&provenance.of_state(State::Live), app, key), app, key),
+    }
 }
 
 /// The id of the record that a row belongs to, by its place: a live row, or one of whichever state it has.
@@ -285,7 +300,7 @@ fn account_row(account: Account, values: &mut Vec<Value>, known: &mut dyn Known)
 fn participant_row(participant: Participant, values: &mut Vec<Value>, known: &mut dyn Known) -> Result<(), Error> {
     let Participant { provenance, app, thread_key, account_key, role } = participant;
     let thread = keyed(Kind::Thread, &provenance, |place| record::thread_id(place, &app, &thread_key), known)?;
-    let account = keyed(Kind::Account, &provenance, |place| record::account_id(place, &app, &account_key), known)?;
+    let account = account_reference(&provenance, &app, Some(&account_key), known)?;
     let mut row = Row::new("participant", values);
     row.put("id", provenance.record_id("participant")).put("exhibit_id", provenance.exhibit).put("item_id", provenance.item);
     row.put("app", app).put("thread_id", thread).put("thread_key", thread_key);
@@ -296,10 +311,17 @@ fn participant_row(participant: Participant, values: &mut Vec<Value>, known: &mu
 fn message_row(message: Message, values: &mut Vec<Value>, known: &mut dyn Known) -> Result<(), Error> {
     let provenance = message.provenance;
     let (thread, lost_key) = thread_reference(&provenance, &message.app, message.thread_key, known)?;
+    let sender = match &message.sender {
+        // The app says that its user sent it, and which account is its user's.
+        None if message.outgoing == Some(true) => known.owner_of(provenance.item, &message.app)?,
+        sender => account_reference(&provenance, &message.app, sender.as_deref(), known)?,
+    };
+    let recipient = account_reference(&provenance, &message.app, message.recipient.as_deref(), known)?;
     let mut row = Row::new("message", values);
     row.put("id", provenance.record_id("message")).put("exhibit_id", provenance.exhibit).put("item_id", provenance.item);
     row.put("app", message.app).put("thread_id", thread).put("thread_key", lost_key);
-    row.put("sender", message.sender).put("recipient", message.recipient).put("outgoing", message.outgoing);
+    row.put("sender", message.sender).put("sender_account_id", sender);
+    row.put("recipient", message.recipient).put("recipient_account_id", recipient).put("outgoing", message.outgoing);
     row.stamp(message.sent, ["sent_time", "sent_time_raw", "sent_time_unit"]);
     row.stamp(message.received, ["received_time", "received_time_raw", "received_time_unit"]);
     row.stamp(message.edited, ["edited_time", "edited_time_raw", "edited_time_unit"]);
@@ -345,9 +367,10 @@ fn contact_point_row(point: ContactPoint, values: &mut Vec<Value>, known: &mut d
 fn call_row(call: Call, values: &mut Vec<Value>, known: &mut dyn Known) -> Result<(), Error> {
     let provenance = call.provenance;
     let (thread, lost_key) = thread_reference(&provenance, &call.app, call.thread_key, known)?;
+    let remote = account_reference(&provenance, &call.app, call.remote.as_deref(), known)?;
     let mut row = Row::new("call", values);
     row.put("id", provenance.record_id("call")).put("exhibit_id", provenance.exhibit).put("item_id", provenance.item);
-    row.put("app", call.app).put("remote", call.remote);
+    row.put("app", call.app).put("remote", call.remote).put("remote_account_id", remote);
     row.put("remote_phone", call.remote_phone).put("remote_name", call.remote_name);
     row.put("thread_id", thread).put("thread_key", lost_key).put("outgoing", call.outgoing);
     row.stamp(call.start, ["start_time", "start_time_raw", "start_time_unit"]);

@@ -55,6 +55,7 @@ CREATE TABLE call (
   item_id BLOB NOT NULL,
   app TEXT NOT NULL,
   remote TEXT,
+  remote_account_id BLOB,
   remote_phone TEXT,
   remote_name TEXT,
   thread_id BLOB,
@@ -231,6 +232,17 @@ CREATE TABLE ledger (
   reason TEXT,
   conflicts INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE link (
+  id BLOB PRIMARY KEY NOT NULL,
+  exhibit_id BLOB NOT NULL,
+  account_id BLOB NOT NULL,
+  account_field TEXT NOT NULL,
+  record_id BLOB NOT NULL,
+  record_kind TEXT NOT NULL,
+  record_field TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  value TEXT
+) STRICT, WITHOUT ROWID;
 CREATE TABLE location (
   id BLOB PRIMARY KEY NOT NULL,
   exhibit_id BLOB NOT NULL,
@@ -265,7 +277,9 @@ CREATE TABLE message (
   thread_id BLOB,
   thread_key TEXT,
   sender TEXT,
+  sender_account_id BLOB,
   recipient TEXT,
+  recipient_account_id BLOB,
   outgoing INTEGER,
   sent_time INTEGER,
   sent_time_raw ANY,

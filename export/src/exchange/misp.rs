@@ -26,15 +26,15 @@ impl Format for Misp {
     }
 
     fn about(&self) -> &'static str {
-        "One MISP event: observables as attributes and `coin-address` objects, the messages that have them as `instant-message`, exhibits as `forensic-evidence`. Other messages stay behind."
+        "One MISP event: observables as attributes and `coin-address` objects, the messages that have them as `instant-message`, exhibits as `forensic-evidence`. Comments say where a message had been deleted. Other messages stay behind."
     }
 
     fn carries(&self, table: &str) -> Carried {
         match table {
             "exhibit" => Carried::Columns(&["id", "case_label", "number", "kind"]),
             "observable" => Carried::Columns(&["id", "kind", "value", "chain", "validity"]),
-            "message" => Carried::Columns(&["id", "app", "sender", "sent_time", "text"]),
-            "item" => Carried::Columns(&["sha256"]),
+            "message" => Carried::Columns(&["id", "app", "sender", "sent_time", "state", "text"]),
+            "item" => Carried::Columns(&["sha256", "deleted"]),
             _ => Carried::Nothing,
         }
     }
@@ -169,16 +169,23 @@ impl Writer {
         if attributes.len() == 1 || (mention.sender.is_none() && mention.text.as_deref().is_none_or(str::is_empty)) {
             attributes.push(other("from-user", "text", "unknown"));
         }
-        self.object(&INSTANT_MESSAGE, id, "", attributes)
+        let comment = match mention.state.as_str() {
+            "recovered" => "recovered: the message had been deleted",
+            "superseded" => "superseded: an older version of a message",
+            _ => "",
+        };
+        self.object(&INSTANT_MESSAGE, id, comment, attributes)
     }
 }
 
-/// How sure, and the hashes of the files that have it.
+/// How sure, whether what has it had been deleted, and the hashes of the files that have it.
 fn comment(sighted: &Sighted) -> String {
     let mut hashes: Vec<&str> = sighted.places.iter().filter_map(|place| place.item_sha256.as_deref()).collect();
     hashes.sort_unstable();
     hashes.dedup();
-    format!("{}; validity: {}; in files {}", sighted.kind, sighted.validity, hashes.join(" "))
+    let states: Vec<String> = sighted.states().iter().map(|(state, places)| format!("{state} {places}")).collect();
+    let seen = if states.is_empty() { String::new() } else { format!("; seen in records: {}", states.join(", ")) };
+    format!("{}; validity: {}{seen}; in files {}", sighted.kind, sighted.validity, hashes.join(" "))
 }
 
 /// An attribute: type and category are a pair that MISP allows together.

@@ -3,8 +3,9 @@
 use super::Bundle;
 use super::read::{Failure, hex};
 use crate::Error;
+use crate::seal::RECORD_TABLES;
 use rusqlite::Row;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One observable and its sightings.
 #[derive(Debug, Default)]
@@ -48,6 +49,10 @@ pub struct Place {
     pub context: String,
     /// The message whose text has it.
     pub message: Option<Mention>,
+    /// `live`, `superseded` or `recovered`: of the record that has it, if one has.
+    pub state: Option<String>,
+    /// Whether the file had been deleted.
+    pub file_deleted: bool,
 }
 
 /// The message of a sighting.
@@ -65,13 +70,16 @@ pub struct Mention {
     pub sent_time: Option<i64>,
     /// What it says.
     pub text: Option<String>,
+    /// `live`, `superseded` or `recovered`.
+    pub state: String,
 }
 
 const SQL: &str = "SELECT observable.id, observable.kind, observable.value, observable.chain, observable.validity,
-       sighting.id, sighting.exhibit_id, item.path, item.sha256, item.size_bytes, sighting.byte_offset,
+       sighting.id AS sighting_id, sighting.exhibit_id, item.path, item.sha256, item.size_bytes, sighting.byte_offset,
        sighting.row_table, sighting.row_id, sighting.context,
        message.id, message.app, message.sender, message.outgoing, message.sent_time, message.text,
-       sighting.item_id, sighting.byte_length
+       sighting.item_id, sighting.byte_length, message.state, item.deleted, sighting.record_id,
+       sighting.record_id IS NOT NULL AND message.id IS NULL AS elsewhere
 FROM observable LEFT JOIN sighting ON sighting.observable_id = observable.id
                 LEFT JOIN item ON item.id = sighting.item_id
                 LEFT JOIN message ON message.id = sighting.record_id";
@@ -81,7 +89,11 @@ pub fn each(bundle: &Bundle, kind: Option<&str>, take: &mut dyn FnMut(&Sighted) 
     // Kinds come from this crate alone.
     let filter = kind.map_or_else(String::new, |kind| format!(" WHERE observable.kind = '{kind}'"));
     let mut current: Option<Sighted> = None;
-    bundle.each(&format!("{SQL}{filter} ORDER BY observable.id, sighting.id"), &mut |row| {
+    let states = RECORD_TABLES.map(|table| format!("(SELECT state FROM {table} WHERE id = found.record_id)")).join(", ");
+    let sql = format!(
+        "SELECT found.*, CASE WHEN elsewhere THEN coalesce({states}) END FROM ({SQL}{filter}) AS found ORDER BY 1, sighting_id"
+    );
+    bundle.each(&sql, &mut |row| {
         let id = hex(row.get_ref(0)?.as_blob().map_err(|error| Failure::Read(error.into()))?);
         if current.as_ref().is_none_or(|sighted| sighted.id != id) {
             if let Some(done) = current.take() {
@@ -113,6 +125,7 @@ fn place(row: &Row<'_>) -> rusqlite::Result<Option<Place>> {
             outgoing: row.get(17)?,
             sent_time: row.get(18)?,
             text: row.get(19)?,
+            state: row.get(22)?,
         }),
     };
     let table: Option<String> = row.get(11)?;
@@ -128,6 +141,8 @@ fn place(row: &Row<'_>) -> rusqlite::Result<Option<Place>> {
         byte_length: row.get(21)?,
         row: table.zip(row_id),
         context: row.get(13)?,
+        state: message.as_ref().map_or_else(|| row.get(26), |mention| Ok(Some(mention.state.clone())))?,
+        file_deleted: row.get::<_, Option<bool>>(23)?.unwrap_or_default(),
         message,
     }))
 }
@@ -142,6 +157,20 @@ impl Sighted {
     pub fn seen(&self) -> Option<(i64, i64)> {
         let times = || self.places.iter().filter_map(|place| place.message.as_ref()?.sent_time);
         times().min().zip(times().max())
+    }
+
+    /// How many places are in records of each state, and in deleted files (`deleted_file`).
+    pub fn states(&self) -> BTreeMap<&str, u64> {
+        let mut states = BTreeMap::new();
+        for place in &self.places {
+            if let Some(state) = &place.state {
+                *states.entry(state.as_str()).or_default() += 1;
+            }
+            if place.file_deleted {
+                *states.entry("deleted_file").or_default() += 1;
+            }
+        }
+        states
     }
 
     /// How many exhibits have it.

@@ -24,17 +24,17 @@ impl Format for Stix {
     }
 
     fn about(&self) -> &'static str {
-        "A STIX 2.1 bundle for threat-intelligence platforms: observables with the files they were seen in, the time of the messages that have them, and accounts. Conversations stay behind."
+        "A STIX 2.1 bundle for threat-intelligence platforms: observables with the files they were seen in, the time of the messages that have them, whether those had been deleted (labels `seen-in-live`, `seen-in-superseded`, `seen-in-recovered`, `seen-in-deleted-file`), and accounts. Conversations stay behind."
     }
 
     fn carries(&self, table: &str) -> Carried {
         match table {
             "observable" => Carried::Columns(&["kind", "value", "chain", "validity"]),
             "exhibit" => Carried::Columns(&["id", "number"]),
-            "item" => Carried::Columns(&["sha256", "size_bytes"]),
+            "item" => Carried::Columns(&["sha256", "size_bytes", "deleted"]),
             "account" => Carried::Columns(&["app", "account_key", "display_name"]),
             "sighting" => Carried::Columns(&["observable_id", "item_id", "exhibit_id"]),
-            "message" => Carried::Columns(&["sent_time"]),
+            "message" => Carried::Columns(&["sent_time", "state"]),
             _ => Carried::Nothing,
         }
     }
@@ -155,13 +155,18 @@ impl Writer {
         // Observed-data must have times; where no message gives one, the time of the export is the only one there is.
         let seen = sighted.seen().and_then(|(first, last)| Some((rfc3339(first)?, rfc3339(last)?)));
         let (first, last) = seen.unwrap_or_else(|| (self.created.clone(), self.created.clone()));
-        let observed = json!({
+        // Whether what has it had been deleted is said of the observation: the object is the same wherever it was seen.
+        let labels: Vec<String> = sighted.states().keys().map(|state| format!("seen-in-{}", state.replace('_', "-"))).collect();
+        let mut observed = json!({
             "type": "observed-data", "spec_version": "2.1", "id": format!("observed-data--{}", uuid("stix-observed", &id)),
             "created_by_ref": self.unit, "created": self.created, "modified": self.created,
             "first_observed": first, "last_observed": last,
             "number_observed": sighted.places.len().clamp(1, 999_999_999), "object_refs": references,
             "object_marking_refs": [self.marking],
         });
+        if let (false, Some(observed)) = (labels.is_empty(), observed.as_object_mut()) {
+            observed.insert("labels".to_owned(), json!(labels));
+        }
         self.put(&observed)
     }
 

@@ -26,7 +26,7 @@ impl Format for StopPayment {
     }
 
     fn about(&self) -> &'static str {
-        "A packet for issuers and exchanges: wallet addresses with chain, checksum verdict, first and last seen, transactions beside them, and the messages that name them, as JSON and as a page to print. Persons stay out without `--include-persons`."
+        "A packet for issuers and exchanges: wallet addresses with chain, checksum verdict, first and last seen, transactions beside them, and the messages that name them (whether they had been deleted, too), as JSON and as a page to print. Persons stay out without `--include-persons`."
     }
 
     fn carries(&self, table: &str) -> Carried {
@@ -34,8 +34,8 @@ impl Format for StopPayment {
             "exhibit" => Carried::Columns(&["id", "case_label", "number", "kind"]),
             "observable" => Carried::Columns(&["id", "value", "chain", "validity"]),
             "sighting" => Carried::Columns(&["id", "exhibit_id", "byte_offset", "row_table", "row_id"]),
-            "message" => Carried::Columns(&["id", "app", "outgoing", "sent_time"]),
-            "item" => Carried::Columns(&["sha256"]),
+            "message" => Carried::Columns(&["id", "app", "outgoing", "sent_time", "state"]),
+            "item" => Carried::Columns(&["sha256", "deleted"]),
             _ => Carried::Nothing,
         }
     }
@@ -84,6 +84,7 @@ fn wallet(sighted: &Sighted, identities: bool) -> Value {
         "first_seen": first.and_then(rfc3339),
         "last_seen": last.and_then(rfc3339),
         "exhibits": sighted.exhibits(),
+        "record_states": sighted.states(),
         "places": sighted.places.iter().map(|place| place_json(place, identities)).collect::<Vec<_>>(),
     })
 }
@@ -100,7 +101,7 @@ fn verdict(sighted: &Sighted) -> &'static str {
 fn place_json(place: &Place, identities: bool) -> Value {
     let mut value = json!({
         "sighting": place.sighting, "exhibit": place.exhibit, "file_sha256": place.item_sha256,
-        "byte_offset": place.byte_offset,
+        "byte_offset": place.byte_offset, "record_state": place.state, "file_deleted": place.file_deleted,
         "row": place.row.as_ref().map(|(table, row)| json!({ "table": table, "row_id": row })),
         "message": place.message.as_ref().map(|mention| mention_json(mention, identities)),
     });
@@ -158,6 +159,7 @@ mod tests {
             outgoing: Some(false),
             sent_time: Some(0),
             text: Some(text.into()),
+            state: "recovered".into(),
         };
         Place {
             sighting: "0b".into(),
@@ -171,6 +173,8 @@ mod tests {
             row: None,
             context: text.into(),
             message: Some(message),
+            state: Some("recovered".into()),
+            file_deleted: false,
         }
     }
 

@@ -24,6 +24,7 @@ const SECTIONS: &[(&str, &str, bool)] = &[
     ("exhibits", "Exhibits", true),
     ("timeline", "Timeline", true),
     ("people", "Who talks with whom", true),
+    ("persons", "Linked accounts", false),
     ("shared", "Shared", false),
     ("wallets", "Wallets", false),
     ("chats", "Chats", false),

@@ -20,6 +20,11 @@ CREATE TABLE place (
   outgoing INTEGER, PRIMARY KEY (wallet, sighting)
 ) WITHOUT ROWID;
 CREATE TABLE owner (app TEXT, account_key TEXT, exhibit TEXT, PRIMARY KEY (app, account_key)) WITHOUT ROWID;
+CREATE TABLE person_row (
+  number INTEGER PRIMARY KEY, id TEXT UNIQUE, exhibit TEXT, kind TEXT, app TEXT, key TEXT, name TEXT, state TEXT, own INTEGER, root INTEGER
+);
+CREATE TABLE person_value (space TEXT, value TEXT, number INTEGER, PRIMARY KEY (space, value, number)) WITHOUT ROWID;
+CREATE TABLE person_link (number INTEGER, value TEXT, PRIMARY KEY (number, value)) WITHOUT ROWID;
 CREATE TABLE node (id TEXT PRIMARY KEY, label TEXT, kind TEXT) WITHOUT ROWID;
 CREATE TABLE edge (a TEXT, b TEXT, kind TEXT, messages INTEGER, PRIMARY KEY (a, b, kind)) WITHOUT ROWID;
 BEGIN;

@@ -9,6 +9,11 @@ use rusqlite::{Connection, Row};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+/// Page cache of all bundles of a report, KiB: what one section read, the next finds there.
+const CACHE_KIB: usize = 192 << 10;
+/// The least that one of them gets.
+const LEAST_CACHE_KIB: usize = 1 << 10;
+
 /// A bundle, opened.
 pub struct Source {
     path: PathBuf,
@@ -49,7 +54,9 @@ impl Cells<'_, '_> {
 
 impl Source {
     /// Opens a bundle; tables and columns of the format that it does not have read as empty and NULL.
-    pub fn open(path: &Path) -> Result<Source, Error> {
+    ///
+    /// `beside`: how many are open at once. All of them share [`CACHE_KIB`].
+    pub fn open(path: &Path, beside: usize) -> Result<Source, Error> {
         let connection = open_read_only(path)?;
         let not_a_bundle = |reason: String| Error::NotABundle { path: path.to_owned(), reason };
         let found: i32 = connection
@@ -59,7 +66,8 @@ impl Source {
             return Err(not_a_bundle(format!("application_id is {found}, not {APPLICATION_ID}")));
         }
         // Sections read the same tables one after the other.
-        let cache = connection.pragma_update(None, "cache_size", -65_536);
+        let share = i64::try_from((CACHE_KIB / beside.max(1)).max(LEAST_CACHE_KIB)).unwrap_or(i64::MAX);
+        let cache = connection.pragma_update(None, "cache_size", -share);
         cache.map_err(|source| Error::Store { path: path.to_owned(), source })?;
         let mut source = Source { path: path.to_owned(), connection, stand_ins: String::new(), absent: BTreeSet::new() };
         source.stand_in().map_err(|error| Error::Store { path: path.to_owned(), source: error })?;
@@ -129,9 +137,9 @@ mod tests {
         let path = folder.path().join("b.sqlite");
         let connection = Connection::open_with_flags(&path, rusqlite::OpenFlags::default()).unwrap();
         connection.execute_batch("CREATE TABLE message (id BLOB, text TEXT); INSERT INTO message VALUES (x'01', 'x')").unwrap();
-        assert!(matches!(Source::open(&path), Err(Error::NotABundle { .. })));
+        assert!(matches!(Source::open(&path, 1), Err(Error::NotABundle { .. })));
         connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
-        let source = Source::open(&path).unwrap();
+        let source = Source::open(&path, 1).unwrap();
         let mut seen = Vec::new();
         let sql = "SELECT message.id, text, sender, thread.name FROM message LEFT JOIN thread ON thread.id = thread_id";
         source

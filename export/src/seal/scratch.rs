@@ -1,9 +1,9 @@
-//! What is worked out before rows are written: folded sightings, distinct observables, files of attachments, conflicts.
+//! What is worked out before rows are written: folded sightings, distinct observables, files of attachments, links, conflicts.
 //!
 //! It lies in files beside the working store, not in memory, and is made anew by every seal.
 
 use super::source::{RECORDS, Source, decode, table_of};
-use super::{fold, link};
+use super::{fold, link, people};
 use crate::Error;
 use crate::bundle::schema;
 use crate::sink::Sink;
@@ -27,7 +27,7 @@ CREATE TABLE observable (id BLOB PRIMARY KEY, kind TEXT, value TEXT, chain TEXT,
 CREATE TABLE problem (id BLOB PRIMARY KEY, body BLOB) WITHOUT ROWID;
 CREATE TABLE conflict (id BLOB PRIMARY KEY, records INTEGER) WITHOUT ROWID;";
 
-/// Files of attachments are found by a thread of their own, in a file of their own.
+/// Files of attachments, and accounts of one person, are found by a thread of their own, in a file of their own.
 const LINKS_SCHEMA: &str = "
 CREATE TABLE linked (id BLOB PRIMARY KEY, item BLOB) WITHOUT ROWID;
 CREATE TABLE file (reversed BLOB, id BLOB, PRIMARY KEY (reversed, id)) WITHOUT ROWID;
@@ -40,6 +40,7 @@ pub struct Scratch {
     links: PathBuf,
     store: PathBuf,
     exhibit: i64,
+    exhibit_id: Id,
 }
 
 impl Scratch {
@@ -47,10 +48,16 @@ impl Scratch {
     pub fn make(sink: &Sink, exhibit: Id) -> Result<Scratch, Error> {
         let number = sink.number_of(exhibit).ok_or_else(|| Error::Incomplete(format!("exhibit {exhibit} is unknown")))?;
         let (path, links) = (sink.path().with_extension("scratch"), sink.path().with_extension("links"));
-        let scratch = Scratch { path, links, store: sink.path().to_owned(), exhibit: number };
+        let scratch = Scratch { path, links, store: sink.path().to_owned(), exhibit: number, exhibit_id: exhibit };
         scratch.remove()?;
         std::thread::scope(|scope| {
-            let links = scope.spawn(|| scratch.fill(&scratch.links, LINKS_SCHEMA, exhibit, link::link_all));
+            let links = scope.spawn(|| {
+                let schema = [LINKS_SCHEMA, people::SCHEMA].concat();
+                scratch.fill(&scratch.links, &schema, exhibit, |work| {
+                    link::link_all(work)?;
+                    people::link_all(work)
+                })
+            });
             scratch.fill(&scratch.path, SCHEMA, exhibit, |work| {
                 work.conflicts()?;
                 fold::fold_all(work)
@@ -89,7 +96,7 @@ impl Scratch {
         &self.path
     }
 
-    /// Where the files of attachments are told.
+    /// Where the files of attachments and the links are told.
     pub fn links(&self) -> &Path {
         &self.links
     }
@@ -97,6 +104,11 @@ impl Scratch {
     /// The working store.
     pub fn store(&self) -> &Path {
         &self.store
+    }
+
+    /// The exhibit.
+    pub fn exhibit_id(&self) -> Id {
+        self.exhibit_id
     }
 
     /// The exhibit's number in the working store.
@@ -129,6 +141,7 @@ impl Scratch {
                         connection
                             .query_row("SELECT count(*) FROM main.folded WHERE kind = ?1", [kind as u8], |row| row.get(0))?
                     }
+                    Some(Source::Links) => connection.query_row("SELECT count(*) FROM links.link", [], |row| row.get(0))?,
                     Some(Source::Observables) => {
                         connection.query_row("SELECT count(*) FROM main.observable", [], |row| row.get(0))?
                     }
@@ -138,6 +151,7 @@ impl Scratch {
         };
         let read = || -> rusqlite::Result<Vec<_>> {
             let connection = self.connect(&self.path)?;
+            connection.execute("ATTACH ?1 AS links", [self.links.to_string_lossy()])?;
             let sealed = schema::tables().iter().filter(|table| table.sealed() && table.name != "meta");
             sealed.map(|table| count(&connection, table.name)).collect()
         };

@@ -1,5 +1,6 @@
 //! Where the rows of a bundle come from: ranges of ids in the working store and in the scratch beside it.
 
+use super::people;
 use super::scratch::Scratch;
 use super::write::Gather;
 use crate::Error;
@@ -39,6 +40,8 @@ pub enum Source {
     Folded(Kind),
     /// Distinct observables.
     Observables,
+    /// Links between accounts of one person.
+    Links,
 }
 
 impl Source {
@@ -46,6 +49,7 @@ impl Source {
     pub fn of(table: &str) -> Option<Source> {
         match table {
             "observable" => Some(Source::Observables),
+            "link" => Some(Source::Links),
             "problem" => Some(Source::Problems),
             "sighting" => Some(Source::Folded(Kind::Sighting)),
             "secret" => Some(Source::Folded(Kind::Secret)),
@@ -101,7 +105,12 @@ pub struct Reader {
     connection: Connection,
     path: PathBuf,
     exhibit: i64,
+    exhibit_id: Id,
     known: HashMap<(u8, Id), bool>,
+    /// Accounts that ids stand for, by the id that an account of the same file would have.
+    accounts: HashMap<Id, Option<Id>>,
+    /// Owners' accounts, by file and app.
+    owners: HashMap<(Id, String), Option<Id>>,
 }
 
 impl Reader {
@@ -120,7 +129,8 @@ impl Reader {
             Ok(connection)
         };
         let connection = open().map_err(|source| Error::Store { path: path.clone(), source })?;
-        Ok(Reader { connection, path, exhibit: scratch.exhibit(), known: HashMap::new() })
+        let (known, accounts, owners) = Default::default();
+        Ok(Reader { connection, path, exhibit: scratch.exhibit(), exhibit_id: scratch.exhibit_id(), known, accounts, owners })
     }
 
     fn error(&self, source: rusqlite::Error) -> Error {
@@ -214,6 +224,9 @@ impl Gather for Reader {
             }
             Source::Folded(kind) => self.folded(*kind, first, end, values)?,
             Source::Observables => self.observables(first, end, values).map_err(|source| self.error(source))?,
+            Source::Links => {
+                people::rows(&self.connection, self.exhibit_id, (first, end), values).map_err(|source| self.error(source))?;
+            }
         }
         Ok(())
     }
@@ -276,6 +289,31 @@ impl Known for Reader {
         let item: Option<[u8; 16]> =
             statement.query_row([attachment.bytes()], |row| row.get(0)).optional().map_err(|source| self.error(source))?;
         Ok(item.map(Id))
+    }
+
+    fn account_of(&mut self, own: Id, app: &str, key: &str) -> Result<Option<Id>, Error> {
+        if let Some(known) = self.accounts.get(&own) {
+            return Ok(*known);
+        }
+        let found = people::account(&self.connection, app, key).map_err(|source| self.error(source))?;
+        if self.accounts.len() >= REMEMBERED {
+            self.accounts.clear();
+        }
+        self.accounts.insert(own, found);
+        Ok(found)
+    }
+
+    fn owner_of(&mut self, item: Id, app: &str) -> Result<Option<Id>, Error> {
+        let key = (item, app.to_owned());
+        if let Some(known) = self.owners.get(&key) {
+            return Ok(*known);
+        }
+        let found = people::owner(&self.connection, item, app).map_err(|source| self.error(source))?;
+        if self.owners.len() >= REMEMBERED {
+            self.owners.clear();
+        }
+        self.owners.insert(key, found);
+        Ok(found)
     }
 
     fn conflicts(&mut self, ledger: Id) -> Result<i64, Error> {

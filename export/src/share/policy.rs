@@ -20,12 +20,16 @@ const NAMED_BY: &[(&str, &[&str])] = &[
     ("thread", &["app", "state", "thread_key"]),
 ];
 
-/// Tables of which nothing ever leaves: secrets, seeds, and words about anything in the evidence.
-const NEVER: &[&str] = &["custody", "ledger", "meta", "part", "part_observable", "problem", "secret", "seal", "seal_tile"];
+/// Tables of which nothing ever leaves: secrets, seeds, words about anything in the evidence, and who is who.
+const NEVER: &[&str] =
+    &["custody", "ledger", "link", "meta", "part", "part_observable", "problem", "secret", "seal", "seal_tile"];
 
 /// References: the column, and the tables that it leads to.
 pub const REFERENCES: &[(&str, &[&str])] = &[
     ("account_id", &["account"]),
+    ("sender_account_id", &["account"]),
+    ("recipient_account_id", &["account"]),
+    ("remote_account_id", &["account"]),
     ("contact_id", &["contact"]),
     ("definition_id", &["definition"]),
     ("exhibit_id", &["exhibit"]),

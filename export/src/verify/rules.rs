@@ -11,7 +11,7 @@ use rusqlite::types::ValueRef;
 use std::path::Path;
 
 /// References from any table that has the column: to which table.
-const REFERENCES: [(&str, &str); 11] = [
+const REFERENCES: [(&str, &str); 14] = [
     ("exhibit_id", "exhibit"),
     ("item_id", "item"),
     ("parent_id", "item"),
@@ -19,6 +19,9 @@ const REFERENCES: [(&str, &str); 11] = [
     ("definition_id", "definition"),
     ("thread_id", "thread"),
     ("account_id", "account"),
+    ("sender_account_id", "account"),
+    ("recipient_account_id", "account"),
+    ("remote_account_id", "account"),
     ("contact_id", "contact"),
     ("message_id", "message"),
     ("observable_id", "observable"),

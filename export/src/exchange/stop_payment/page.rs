@@ -54,7 +54,10 @@ fn section(out: &mut String, title: &str, wallets: &Value) {
         let beside: Vec<String> =
             [list(&wallet["tokens_named_beside_it"]), list(&wallet["transactions_named_beside_it"])].concat();
         let places = wallet["places"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let messages = places.iter().filter(|place| !place["message"].is_null()).count();
+        let messages = places.iter().filter(|place| !place["message"].is_null());
+        let deleted = messages.clone().filter(|place| place["record_state"] == "recovered").count();
+        let messages = messages.count();
+        let messages = if deleted > 0 { format!("{messages}, {deleted} of them deleted") } else { messages.to_string() };
         let cells = [
             words(&wallet["address"]),
             list(&wallet["chains"]).join(", "),
@@ -63,7 +66,7 @@ fn section(out: &mut String, title: &str, wallets: &Value) {
             words(&wallet["first_seen"]),
             words(&wallet["last_seen"]),
             words(&wallet["exhibits"]),
-            messages.to_string(),
+            messages,
         ];
         row(out, "td", &cells);
     }
