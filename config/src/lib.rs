@@ -257,9 +257,12 @@ impl Default for Ingest {
     }
 }
 
+/// What stands for [`Sandbox::batch_items`] in the digest of the settings, whatever it is set to: the content does not depend on it.
+const DIGESTED_BATCH_ITEMS: u32 = 256;
+
 impl Default for Sandbox {
     fn default() -> Sandbox {
-        Sandbox { memory_bytes: 512 << 20, cpu_s: 120, wall_s: 300, output_ratio: 64, batch_items: 256 }
+        Sandbox { memory_bytes: 512 << 20, cpu_s: 120, wall_s: 300, output_ratio: 64, batch_items: 4096 }
     }
 }
 
@@ -338,7 +341,7 @@ impl Settings {
             Settings { kafka: Kafka::default(), stage: StageStore::default(), run: Run::default(), workers: 0, ..self.clone() };
         content.export = Export::default();
         content.ingest.read_buffer_bytes = Ingest::default().read_buffer_bytes;
-        content.sandbox.batch_items = Sandbox::default().batch_items;
+        content.sandbox.batch_items = DIGESTED_BATCH_ITEMS;
         content.hashes.sort();
         content.hashes.dedup();
         Digest::of(format!("{content:?}").as_bytes())

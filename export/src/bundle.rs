@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 pub mod digest;
+mod lanes;
 pub mod open;
 pub mod row;
 pub mod schema;

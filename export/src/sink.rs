@@ -159,8 +159,9 @@ impl Sink {
         let mut pending = std::mem::take(&mut self.pending);
         self.pending_bytes = 0;
         pending.sort_unstable_by_key(|(number, entry)| (*number, entry.kind as u8, entry.id));
-        for (number, entry) in pending.drain(..) {
-            self.entry(number, &entry)?;
+        let firsts = self.insert(&pending).map_err(|source| self.error(source))?;
+        for ((number, entry), first) in pending.drain(..).zip(firsts) {
+            self.count(number, &entry, first)?;
         }
         // The room is used again.
         self.pending = pending;
@@ -175,13 +176,18 @@ impl Sink {
         Ok(())
     }
 
-    /// Stores one entry; what is held already is ignored.
-    fn entry(&mut self, number: i64, entry: &Entry) -> Result<(), Error> {
+    /// Inserts entries; of each, whether its key is new.
+    fn insert(&self, pending: &[(i64, Entry)]) -> rusqlite::Result<Vec<bool>> {
         let sql = "INSERT INTO entry (exhibit, kind, id, body) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
-        let insert = || -> rusqlite::Result<usize> {
-            self.connection.prepare_cached(sql)?.execute(params![number, entry.kind as u8, entry.id.bytes(), entry.body])
+        let mut insert = self.connection.prepare_cached(sql)?;
+        let insert = |(number, entry): &(i64, Entry)| {
+            insert.execute(params![number, entry.kind as u8, entry.id.bytes(), entry.body]).map(|rows| rows == 1)
         };
-        let first = insert().map_err(|source| self.error(source))? == 1;
+        pending.iter().map(insert).collect()
+    }
+
+    /// Counts an entry; what was held already is ignored.
+    fn count(&mut self, number: i64, entry: &Entry, first: bool) -> Result<(), Error> {
         if !first && !self.other_version(number, entry)? {
             return Ok(());
         }

@@ -1,40 +1,23 @@
 //! Digests of rows: salted leaves for the seal, unsalted ones for the content root.
 //!
-//! A salt costs an HMAC for every field of every row, so its two padded key blocks are compressed once and every hash here goes
-//! straight to the compression function.
+//! A salt costs an HMAC for every field of every row, so its two padded key blocks are compressed once, and the hashes of many rows are
+//! worked out side by side ([`super::lanes`]).
 
+use crate::bundle::lanes::{BLOCK, INITIAL, Messages, State, compress};
 use crate::bundle::schema::Table;
 use crate::bundle::value::{Value, write_string};
-use sha2::compress256;
-use sha2::digest::consts::U64;
-use sha2::digest::generic_array::GenericArray;
-use std::slice::from_ref;
+use std::ops::Range;
 
-/// Initial state of SHA-256 (FIPS 180-4 §5.3.3).
-const INITIAL: [u32; 8] = [0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19];
-const BLOCK: usize = 64;
+/// Rows that are digested together: enough to fill the lanes, few enough to stay in the nearest cache.
+const GROUP_ROWS: usize = 32;
 
-/// Ends a SHA-256: `state` has taken in `before` bytes (whole blocks), `data` is the rest.
-fn finish(mut state: [u32; 8], before: u64, data: &[u8]) -> [u8; 32] {
-    let mut blocks = data.chunks_exact(BLOCK);
-    for block in &mut blocks {
-        compress256(&mut state, from_ref(GenericArray::<u8, U64>::from_slice(block)));
-    }
-    let rest = blocks.remainder();
-    let mut tail = [0u8; 2 * BLOCK];
-    tail[..rest.len()].copy_from_slice(rest);
-    tail[rest.len()] = 0x80;
-    let length = if rest.len() < BLOCK - 8 { BLOCK } else { 2 * BLOCK };
-    let bits = (before + data.len() as u64) * 8;
-    tail[length - 8..length].copy_from_slice(&bits.to_be_bytes());
-    for block in tail[..length].chunks_exact(BLOCK) {
-        compress256(&mut state, from_ref(GenericArray::<u8, U64>::from_slice(block)));
-    }
-    let mut digest = [0u8; 32];
-    for (bytes, word) in digest.chunks_exact_mut(4).zip(state) {
-        bytes.copy_from_slice(&word.to_be_bytes());
-    }
-    digest
+/// The digest of one message alone, which goes on from a state that has taken in `before` bytes.
+fn finish(state: State, before: u64, data: &[u8]) -> [u8; 32] {
+    let mut messages = Messages::default();
+    messages.add(data);
+    messages.end(state, before);
+    messages.hash();
+    messages.digests().next().unwrap_or_default()
 }
 
 fn sha256(data: &[u8]) -> [u8; 32] {
@@ -44,8 +27,8 @@ fn sha256(data: &[u8]) -> [u8; 32] {
 /// HMAC-SHA256 (RFC 2104) of the bundle seed, its key blocks taken in.
 #[derive(Clone)]
 struct Salter {
-    inner: [u32; 8],
-    outer: [u32; 8],
+    inner: State,
+    outer: State,
 }
 
 impl Salter {
@@ -54,7 +37,7 @@ impl Salter {
             let mut block = [pad; BLOCK];
             block.iter_mut().zip(seed).for_each(|(byte, key)| *byte ^= key);
             let mut state = INITIAL;
-            compress256(&mut state, from_ref(GenericArray::<u8, U64>::from_slice(&block)));
+            compress(&mut state, &block);
             state
         };
         Salter { inner: padded(0x36), outer: padded(0x5c) }
@@ -79,45 +62,76 @@ pub struct RowDigests {
 #[derive(Clone)]
 pub struct RowHasher {
     salter: Salter,
-    /// 0x00 and `["table",{…}]`.
+    /// The table's name in JSON, then of each row 0x00 and `["table",{…}]`.
     content: Vec<u8>,
-    /// Key, then the name of a column.
-    salted: Vec<u8>,
-    /// 0x02, salt, `["column",value]`.
-    field: Vec<u8>,
-    fields: Vec<[u8; 32]>,
-    leaf: Vec<u8>,
+    /// Of each field its beginning in JSON and where its value stands in `content`.
+    fields: Vec<(&'static [u8], Range<usize>)>,
+    /// Where each row's form stands in `content`, and behind which of `fields` it ends.
+    rows: Vec<(Range<usize>, usize)>,
+    /// What is hashed together: both halves of the salts, the fields, and leaves beside contents.
+    inner: Messages,
+    outer: Messages,
+    salted: Messages,
+    whole: Messages,
+    sorted: Vec<[u8; 32]>,
 }
 
 impl RowHasher {
     /// Begins with a bundle seed.
     pub fn new(seed: &[u8; 32]) -> RowHasher {
-        let (content, salted, field, leaf) = Default::default();
-        RowHasher { salter: Salter::new(seed), content, salted, field, fields: Vec::new(), leaf }
+        let (content, fields, rows, sorted) = Default::default();
+        let (inner, outer, salted, whole) = Default::default();
+        RowHasher { salter: Salter::new(seed), content, fields, rows, inner, outer, salted, whole, sorted }
     }
 
     /// The digests of a row: one value for each column of the table.
     ///
     /// The row counts as having one more member, `table`, with the table's name: a row moved to another table is another row.
-    pub fn row(&mut self, table: &Table, values: &[Value]) -> RowDigests {
-        let leaf = self.leaf(table, values);
-        self.content.extend_from_slice(b"}]");
-        RowDigests { leaf, content: sha256(&self.content) }
+    pub fn row(&mut self, table: &'static Table, values: &[Value]) -> RowDigests {
+        let mut digests = Vec::with_capacity(1);
+        self.rows(table, values, &mut digests);
+        digests.pop().unwrap_or(RowDigests { leaf: [0; 32], content: [0; 32] })
     }
 
-    /// The leaf of a row alone; leaves its unsalted form, but for the closing brackets, in `content`.
-    pub fn leaf(&mut self, table: &Table, values: &[Value]) -> [u8; 32] {
-        self.fields.clear();
-        self.content.clear();
-        self.content.push(0);
-        self.content.push(b'[');
-        write_string(table.name, &mut self.content);
-        self.content.extend_from_slice(b",{");
-        self.salted.clear();
-        if let Some(key) = values.first() {
-            key.key_bytes(&mut self.salted);
+    /// The leaf of a row alone.
+    pub fn leaf(&mut self, table: &'static Table, values: &[Value]) -> [u8; 32] {
+        self.row(table, values).leaf
+    }
+
+    /// The digests of rows whose values lie one behind the other.
+    pub fn rows(&mut self, table: &'static Table, values: &[Value], digests: &mut Vec<RowDigests>) {
+        let columns = table.columns.len();
+        for group in values.chunks(GROUP_ROWS * columns) {
+            self.clear();
+            write_string(table.name, &mut self.content);
+            let name = 0..self.content.len();
+            group.chunks(columns).for_each(|row| self.write(table, row, &name));
+            self.hash(digests);
         }
-        let key_length = self.salted.len();
+    }
+
+    fn clear(&mut self) {
+        self.content.clear();
+        self.fields.clear();
+        self.rows.clear();
+        [&mut self.inner, &mut self.outer, &mut self.salted, &mut self.whole].into_iter().for_each(Messages::clear);
+    }
+
+    /// Writes a row's form, and its fields' names into what becomes their salts.
+    fn write(&mut self, table: &'static Table, values: &[Value], name: &Range<usize>) {
+        let start = self.content.len();
+        self.content.extend_from_slice(b"\0[");
+        self.content.extend_from_within(name.clone());
+        self.content.extend_from_slice(b",{");
+        let mut key = Vec::with_capacity(32);
+        if let Some(value) = values.first() {
+            value.key_bytes(&mut key);
+        }
+        let mut salt = |column: &str| {
+            self.inner.add(&key);
+            self.inner.add(column.as_bytes());
+            self.inner.end(self.salter.inner, BLOCK as u64);
+        };
         let mut first = true;
         for place in &table.sorted {
             let (Some(column), Some(value)) = (table.columns.get(*place), values.get(*place)) else { continue };
@@ -128,22 +142,55 @@ impl RowHasher {
                 self.content.push(b',');
             }
             first = false;
-            self.content.push(b'"');
-            self.content.extend_from_slice(column.name.as_bytes());
-            self.content.extend_from_slice(b"\":");
+            // `["name",` without its bracket, and with a colon for its comma.
+            self.content.extend_from_slice(&column.field[1..column.field.len() - 1]);
+            self.content.push(b':');
             let begin = self.content.len();
             value.write_json(&mut self.content);
-            self.salted.truncate(key_length);
-            self.salted.extend_from_slice(column.name.as_bytes());
-            self.digest_field(&column.field, begin);
+            salt(column.name);
+            self.fields.push((&column.field, begin..self.content.len()));
         }
-        self.salted.truncate(key_length);
-        self.salted.extend_from_slice(b"table");
-        let begin = self.content.len();
-        write_string(table.name, &mut self.content);
-        self.digest_field(b"[\"table\",", begin);
-        self.content.truncate(begin);
-        self.sorted_fields()
+        salt("table");
+        self.fields.push((b"[\"table\",", name.clone()));
+        self.content.extend_from_slice(b"}]");
+        self.rows.push((start..self.content.len(), self.fields.len()));
+    }
+
+    /// Hashes what is written: salts, then fields, then leaves and contents.
+    fn hash(&mut self, digests: &mut Vec<RowDigests>) {
+        self.inner.hash();
+        for inner in self.inner.digests() {
+            self.outer.add(&inner);
+            self.outer.end(self.salter.outer, BLOCK as u64);
+        }
+        self.outer.hash();
+        for (salt, (prefix, value)) in self.outer.digests().zip(&self.fields) {
+            self.salted.add(&[2]);
+            self.salted.add(&salt);
+            self.salted.add(prefix);
+            self.salted.add(&self.content[value.clone()]);
+            self.salted.add(b"]");
+            self.salted.end(INITIAL, 0);
+        }
+        self.salted.hash();
+        let mut fields = self.salted.digests();
+        let mut done = 0;
+        for (form, end) in &self.rows {
+            self.sorted.clear();
+            self.sorted.extend(fields.by_ref().take(end - done));
+            self.sorted.sort_unstable();
+            done = *end;
+            self.whole.add(&[0]);
+            self.whole.add(self.sorted.as_flattened());
+            self.whole.end(INITIAL, 0);
+            self.whole.add(&self.content[form.clone()]);
+            self.whole.end(INITIAL, 0);
+        }
+        self.whole.hash();
+        let mut whole = self.whole.digests();
+        while let (Some(leaf), Some(content)) = (whole.next(), whole.next()) {
+            digests.push(RowDigests { leaf, content });
+        }
     }
 
     /// The fields that a row's leaf is made of, in the order of their names, `table` among them.
@@ -165,26 +212,6 @@ impl RowHasher {
         let mut json = Vec::new();
         value.write_json(&mut json);
         Field { name, salt, digest: field_digest(&salt, name, &json), json }
-    }
-
-    /// Digests the field whose value's JSON stands in `content` from `begin`, salted for `salted`.
-    fn digest_field(&mut self, prefix: &[u8], begin: usize) {
-        let salt = self.salter.salt(&self.salted);
-        self.field.clear();
-        self.field.push(2);
-        self.field.extend_from_slice(&salt);
-        self.field.extend_from_slice(prefix);
-        self.field.extend_from_slice(&self.content[begin..]);
-        self.field.push(b']');
-        self.fields.push(sha256(&self.field));
-    }
-
-    fn sorted_fields(&mut self) -> [u8; 32] {
-        self.fields.sort_unstable();
-        self.leaf.clear();
-        self.leaf.push(0);
-        self.fields.iter().for_each(|digest| self.leaf.extend_from_slice(digest));
-        sha256(&self.leaf)
     }
 }
 

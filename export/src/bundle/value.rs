@@ -169,9 +169,15 @@ fn write_integer(value: i64, out: &mut Vec<u8>) {
 pub fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let bytes = text.as_bytes();
+    let escaped = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+    // Most texts have nothing to escape; a look at all bytes without a branch is many bytes at a time.
+    if !bytes.iter().fold(false, |any, byte| any | escaped(*byte)) {
+        out.extend_from_slice(bytes);
+        return out.push(b'"');
+    }
     let mut copied = 0;
     for (place, byte) in bytes.iter().enumerate() {
-        if *byte >= 0x20 && *byte != b'"' && *byte != b'\\' {
+        if !escaped(*byte) {
             continue;
         }
         out.extend_from_slice(&bytes[copied..place]);
@@ -186,7 +192,7 @@ pub fn write_string(text: &str, out: &mut Vec<u8>) {
             b'\r' => out.extend_from_slice(b"\\r"),
             _ => {
                 out.extend_from_slice(b"\\u00");
-                push_hex(*byte, out);
+                out.extend_from_slice(&hex(*byte));
             }
         }
     }
@@ -196,14 +202,18 @@ pub fn write_string(text: &str, out: &mut Vec<u8>) {
 
 fn write_hex(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
-    bytes.iter().for_each(|byte| push_hex(*byte, out));
+    for part in bytes.chunks(16) {
+        // In place: no look at the room for each digit.
+        let mut digits = [[0u8; 2]; 16];
+        digits.iter_mut().zip(part).for_each(|(digits, byte)| *digits = hex(*byte));
+        out.extend_from_slice(digits[..part.len()].as_flattened());
+    }
     out.push(b'"');
 }
 
-fn push_hex(byte: u8, out: &mut Vec<u8>) {
+fn hex(byte: u8) -> [u8; 2] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    out.push(DIGITS[usize::from(byte >> 4)]);
-    out.push(DIGITS[usize::from(byte & 15)]);
+    [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]
 }
 
 #[cfg(test)]

@@ -51,29 +51,23 @@ pub fn finder_words(finders: u8) -> &'static str {
 
 /// Folds every sighting and secret of an exhibit, and lists the distinct observables.
 pub fn fold_all(work: &Work<'_>) -> Result<(), Error> {
+    let mut places = Places::default();
     for kind in [Kind::Sighting, Kind::Secret] {
-        list(work, kind)?;
+        list(work, kind, &mut places)?;
     }
-    let sql = "SELECT kind, item, what, id, seq, finder, record, field, field_offset, byte_offset, row_table, row_id,
-               range_first, range_end FROM main.place ORDER BY kind, item, what, id";
-    let mut statement = work.connection.prepare(sql).map_err(|source| work.error(source))?;
-    let mut rows = statement.query([]).map_err(|source| work.error(source))?;
     let mut group: Option<Group> = None;
-    let (mut places, mut folded) = (Vec::new(), Vec::new());
-    while let Some(row) = rows.next().map_err(|source| work.error(source))? {
-        let (key, place) = read(row).map_err(|source| work.error(source))?;
+    let (mut together, mut folded) = (Vec::new(), Vec::new());
+    places.each(work, |key, place| {
         if let Some(before) = group.replace(key)
             && before != key
         {
-            folded.extend(fold(std::mem::take(&mut places)).into_iter().map(|fold| (before.0, fold)));
+            folded.extend(fold(std::mem::take(&mut together)).into_iter().map(|fold| (before.0, fold)));
         }
-        if folded.len() >= SORTED_ROWS {
-            write(work, &mut folded)?;
-        }
-        places.push(place);
-    }
+        together.push(place);
+        if folded.len() >= FOLDED_ROWS { write(work, &mut folded) } else { Ok(()) }
+    })?;
     if let Some(last) = group {
-        folded.extend(fold(places).into_iter().map(|fold| (last.0, fold)));
+        folded.extend(fold(together).into_iter().map(|fold| (last.0, fold)));
     }
     write(work, &mut folded)
 }
@@ -111,21 +105,68 @@ struct Seen {
     row: Option<(String, i64)>,
 }
 
-/// Rows that are sorted before they are inserted: neighbours of a table are written together.
-const SORTED_ROWS: usize = 1 << 14;
+/// Folded places that are sorted before they are inserted: neighbours of a table are written together.
+const FOLDED_ROWS: usize = 1 << 17;
 
-/// A place with its item and thing.
-type Listing = (Id, Id, Place);
+/// Places that wait in memory, some 200 bytes each; where there are more, all lie in the scratch file.
+const HELD_PLACES: usize = 1 << 18;
+
+/// Every place that is listed.
+#[derive(Default)]
+struct Places {
+    held: Vec<(Group, Place)>,
+    spilled: bool,
+}
+
+impl Places {
+    fn add(&mut self, work: &Work<'_>, group: Group, place: Place) -> Result<(), Error> {
+        self.held.push((group, place));
+        if self.held.len() >= HELD_PLACES { self.spill(work) } else { Ok(()) }
+    }
+
+    fn sort(&mut self) {
+        self.held.sort_unstable_by_key(|(group, place)| (*group, place.id));
+    }
+
+    /// Moves what is held into the file, sorted.
+    fn spill(&mut self, work: &Work<'_>) -> Result<(), Error> {
+        self.sort();
+        self.spilled = true;
+        insert(work, &mut self.held).map_err(|source| work.error(source))
+    }
+
+    /// Gives every place, those of a group side by side and in the order of their ids.
+    fn each(mut self, work: &Work<'_>, mut take: impl FnMut(Group, Place) -> Result<(), Error>) -> Result<(), Error> {
+        if !self.spilled {
+            self.sort();
+            return self.held.into_iter().try_for_each(|(group, place)| take(group, place));
+        }
+        self.spill(work)?;
+        drop(self);
+        let sql = "SELECT kind, item, what, id, seq, finder, record, field, field_offset, byte_offset, row_table, row_id,
+                   range_first, range_end FROM main.place ORDER BY kind, item, what, id";
+        let mut statement = work.connection.prepare(sql).map_err(|source| work.error(source))?;
+        let mut rows = statement.query([]).map_err(|source| work.error(source))?;
+        while let Some(row) = rows.next().map_err(|source| work.error(source))? {
+            let (group, place) = read(row).map_err(|source| work.error(source))?;
+            take(group, place)?;
+        }
+        Ok(())
+    }
+}
+
+/// Sightings whose records are looked up together, in the order of the records.
+const LOOKED_UP: usize = 1 << 14;
 
 /// Lists the places of sightings or secrets, item by item and thing by thing.
-fn list(work: &Work<'_>, kind: Kind) -> Result<(), Error> {
-    let (mut listed, mut kinds) = (Listed::new(), Kinds::new());
-    let mut batch = Vec::new();
+fn list(work: &Work<'_>, kind: Kind, places: &mut Places) -> Result<(), Error> {
+    let (mut observables, mut kinds) = (Observables::default(), Kinds::new());
+    let mut batch = Vec::with_capacity(LOOKED_UP);
     work.each_as_it_came(kind, |seq, id, body| {
         let seen = match body {
             Body::Sighting(sighting) => {
                 let what = sighting.observable.id();
-                observable(work, what, &sighting.observable, &mut listed)?;
+                observables.add(work, what, &sighting.observable)?;
                 let (finder, record, field, row) = (sighting.finder, sighting.record, sighting.field, sighting.row);
                 let (field_offset, byte_offset) = (sighting.field_offset, sighting.byte_offset);
                 Seen { item: sighting.item, what, finder, record, field, field_offset, byte_offset, row }
@@ -138,10 +179,26 @@ fn list(work: &Work<'_>, kind: Kind) -> Result<(), Error> {
             }
             _ => return Ok(()),
         };
-        batch.push((seen.item, seen.what, place(work, &mut kinds, kind, seq, id, seen)?));
-        if batch.len() >= SORTED_ROWS { insert(work, kind, &mut batch) } else { Ok(()) }
+        batch.push((seq, id, seen));
+        if batch.len() >= LOOKED_UP { look_up(work, &mut kinds, kind, &mut batch, places) } else { Ok(()) }
     })?;
-    insert(work, kind, &mut batch)
+    look_up(work, &mut kinds, kind, &mut batch, places)?;
+    observables.write(work)
+}
+
+/// Makes places of a batch, which is empty afterwards.
+fn look_up(
+    work: &Work<'_>,
+    kinds: &mut Kinds,
+    kind: Kind,
+    batch: &mut Vec<(i64, Id, Seen)>,
+    places: &mut Places,
+) -> Result<(), Error> {
+    batch.sort_unstable_by_key(|(_, id, seen)| (seen.record, *id));
+    batch.drain(..).try_for_each(|(seq, id, seen)| {
+        let group = (kind as u8, seen.item.0, seen.what.0);
+        places.add(work, group, place(work, kinds, kind, seq, id, seen)?)
+    })
 }
 
 /// The kind of the last record that was found with a field of that name: most likely that of the next, too.
@@ -183,60 +240,70 @@ fn place(work: &Work<'_>, kinds: &mut Kinds, kind: Kind, seq: i64, id: Id, seen:
     })
 }
 
-/// Inserts listed places, sorted; the batch is empty afterwards.
-fn insert(work: &Work<'_>, kind: Kind, batch: &mut Vec<Listing>) -> Result<(), Error> {
-    batch.sort_unstable_by_key(|(item, what, place)| (*item, *what, place.id));
+/// Inserts listed places; none are left.
+fn insert(work: &Work<'_>, held: &mut Vec<(Group, Place)>) -> rusqlite::Result<()> {
     let sql = "INSERT INTO main.place VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
-    let mut insert = || -> rusqlite::Result<()> {
-        let mut statement = work.connection.prepare_cached(sql)?;
-        for (item, what, Place { id, seq, finder, record, field, field_offset, byte_offset, row, range }) in batch.drain(..) {
-            let (table, row_id) = row.unzip();
-            let (first, end) = range.unzip();
-            let record = record.map(|record| record.0);
-            let (item, what, id) = (item.bytes(), what.bytes(), id.bytes());
-            statement.execute(params![
-                kind as u8,
-                item,
-                what,
-                id,
-                seq,
-                finder,
-                record,
-                field,
-                field_offset,
-                byte_offset,
-                table,
-                row_id,
-                first,
-                end
-            ])?;
-        }
-        Ok(())
-    };
-    insert().map_err(|source| work.error(source))
+    let mut statement = work.connection.prepare_cached(sql)?;
+    for ((kind, item, what), place) in held.drain(..) {
+        let Place { id, seq, finder, record, field, field_offset, byte_offset, row, range } = place;
+        let (table, row_id) = row.unzip();
+        let (first, end) = range.unzip();
+        let record = record.map(|record| record.0);
+        let key = params![
+            kind,
+            item,
+            what,
+            id.bytes(),
+            seq,
+            finder,
+            record,
+            field,
+            field_offset,
+            byte_offset,
+            table,
+            row_id,
+            first,
+            end
+        ];
+        statement.execute(key)?;
+    }
+    Ok(())
 }
 
-/// Observables that were listed a short while ago, and with what validity.
-type Listed = HashMap<Id, u8>;
+/// Observables that are not written yet, with the strongest validity that was seen of each.
+#[derive(Default)]
+struct Observables(HashMap<Id, model::Observable>);
 
-/// How many of them are remembered.
-const LISTED: usize = 1 << 15;
+/// How many of them wait in memory.
+const HELD_OBSERVABLES: usize = 1 << 16;
 
-/// Lists an observable once, with the strongest validity that was seen of it.
-fn observable(work: &Work<'_>, id: Id, observable: &model::Observable, listed: &mut Listed) -> Result<(), Error> {
-    let strength = observable.validity as u8;
-    if listed.get(&id).is_some_and(|known| *known <= strength) {
-        return Ok(());
+impl Observables {
+    fn add(&mut self, work: &Work<'_>, id: Id, observable: &model::Observable) -> Result<(), Error> {
+        match self.0.get_mut(&id) {
+            Some(held) if held.validity as u8 <= observable.validity as u8 => {}
+            Some(held) => held.validity = observable.validity,
+            None => {
+                self.0.insert(id, observable.clone());
+            }
+        }
+        if self.0.len() >= HELD_OBSERVABLES { self.write(work) } else { Ok(()) }
     }
-    if listed.len() >= LISTED {
-        listed.clear();
+
+    /// Writes them, sorted; none are left.
+    fn write(&mut self, work: &Work<'_>) -> Result<(), Error> {
+        let mut all: Vec<_> = self.0.drain().collect();
+        all.sort_unstable_by_key(|(id, _)| *id);
+        let sql = "INSERT INTO main.observable VALUES (?1, ?2, ?3, ?4, ?5)
+                   ON CONFLICT DO UPDATE SET validity = excluded.validity WHERE excluded.validity < validity";
+        let insert = || -> rusqlite::Result<()> {
+            let mut statement = work.connection.prepare_cached(sql)?;
+            for (id, model::Observable { kind, value, chain, validity }) in &all {
+                statement.execute(params![id.bytes(), kind.name(), value, chain, *validity as u8])?;
+            }
+            Ok(())
+        };
+        insert().map_err(|source| work.error(source))
     }
-    listed.insert(id, strength);
-    let sql = "INSERT INTO main.observable VALUES (?1, ?2, ?3, ?4, ?5)
-               ON CONFLICT DO UPDATE SET validity = excluded.validity WHERE excluded.validity < validity";
-    let model::Observable { kind, value, chain, .. } = observable;
-    let insert = || work.connection.prepare_cached(sql)?.execute(params![id.bytes(), kind.name(), value, chain, strength]);
-    insert().map(drop).map_err(|source| work.error(source))
 }
 
 /// Inserts folded places of sightings or secrets, sorted; none are left.

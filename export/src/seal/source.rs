@@ -10,6 +10,7 @@ use crate::bundle::value::Value;
 use model::observable::{SecretKind, Validity};
 use model::wire::from_bytes;
 use model::{Body, Id, Kind, Secret, Sighting};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -124,6 +125,8 @@ impl Reader {
             connection.execute("ATTACH ?1 AS scratch", [scratch.path().to_string_lossy()])?;
             connection.execute("ATTACH ?1 AS links", [scratch.links().to_string_lossy()])?;
             connection.set_prepared_statement_cache_capacity(32);
+            // Plans that do not depend on bound values: otherwise a statement is prepared anew for each.
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
             // One transaction for all that is read: each of its own would look for journals again.
             connection.execute_batch("BEGIN")?;
             Ok(connection)

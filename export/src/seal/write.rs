@@ -104,7 +104,8 @@ fn chunk<G: Gather>((reader, hasher): &mut (G, RowHasher), job: &G::Job) -> Resu
     let table = G::table(job);
     let mut values = Vec::with_capacity(super::CHUNK_ROWS as usize * table.columns.len());
     reader.rows(job, &mut values)?;
-    let digests = values.chunks_exact(table.columns.len()).map(|row| hasher.row(table, row)).collect();
+    let mut digests = Vec::with_capacity(values.len() / table.columns.len().max(1));
+    hasher.rows(table, &values, &mut digests);
     Ok(Chunk { values, digests })
 }
 

@@ -217,7 +217,7 @@ fn check_part(part: &Part, sum: &Sum, (case_label, number): (String, String), re
 
 impl PartHashers {
     /// The leaves of a row for every part of an exhibit.
-    pub fn leaves(&mut self, exhibit: &[u8], table: &Table, values: &[Value], leaves: &mut Vec<(usize, [u8; 32])>) {
+    pub fn leaves(&mut self, exhibit: &[u8], table: &'static Table, values: &[Value], leaves: &mut Vec<(usize, [u8; 32])>) {
         for (place, hasher) in self.by_exhibit.get_mut(exhibit).into_iter().flatten() {
             leaves.push((*place, hasher.leaf(table, values)));
         }

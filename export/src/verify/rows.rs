@@ -238,7 +238,14 @@ impl Held {
     }
 
     /// The leaves of an observable in the parts that hold it. Rows that name none are left behind: the reference check names them.
-    fn observable(&mut self, key: &[u8], table: &Table, values: &mut [Value], parts: &mut PartHashers, chunk: &mut Chunk) {
+    fn observable(
+        &mut self,
+        key: &[u8],
+        table: &'static Table,
+        values: &mut [Value],
+        parts: &mut PartHashers,
+        chunk: &mut Chunk,
+    ) {
         let Some(place) = table.column("validity") else { return };
         let own = values.get(place).cloned();
         let mut strongest = None;

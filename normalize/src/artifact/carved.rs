@@ -1,9 +1,11 @@
 //! Rows that are not live, read by the queries of a definition.
 //!
-//! Each stands alone in a TEMP table that takes its table's unqualified name ([`shadow`]): the same SQL reads it, joined with
-//! the live rows of the other tables. Alone, because versions of one row have the same key.
+//! They stand in a TEMP table that takes their table's unqualified name ([`shadow`]): the same SQL reads them, joined with
+//! the live rows of the other tables. Versions of one row have the same key, so a row stands there alone, unless the query is
+//! known to tell rows of different keys apart ([`together`]): a query that first works something out of a whole table would do so for
+//! every deleted row.
 
-use super::columns::{Cells, Columns};
+use super::columns::{Cells, Columns, Reject};
 use super::ledger::{Rejects, count_skipped};
 use super::schema::quoted;
 use super::{Artifact, Query, query, shadow};
@@ -13,8 +15,12 @@ use crate::recover::{Recovered, Row, Source};
 use crate::scratch;
 use model::provenance::Carved;
 use model::{Code, Locator, Record, State};
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Statement};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use together::Batches;
+
+mod together;
 
 /// Stands for a rowid that was overwritten: SQLite would give the next free number, which another row may have.
 const LOST: i64 = i64::MIN;
@@ -37,7 +43,7 @@ pub fn read(
     let mut readings = Vec::new();
     let mut complete = true;
     for query in queries {
-        match Reading::prepare(connection, artifact, query) {
+        match Reading::prepare(connection, artifact, query, table) {
             Ok(reading) => readings.push(reading),
             Err(reason) => {
                 complete = false;
@@ -48,15 +54,25 @@ pub fn read(
     }
     let mut swap = Swap::prepare(connection, table)?;
     let mut places = HashSet::new();
-    for row in recovered.of(place) {
-        if !places.insert(row.place()) {
-            // A second reading of the same bytes: an id derives from the place.
-            readings.iter_mut().for_each(|reading| reading.reject(row, "its place was told of before"));
-            continue;
+    for batch in Batches::of(table, recovered.of(place)) {
+        // What was gathered of one batch must not be taken for another's: its rowids may come again.
+        readings.iter_mut().for_each(|reading| reading.gathered.clear());
+        if batch.len() > 1 && readings.iter().any(|reading| reading.together) {
+            swap.put(batch)?;
+            readings.iter_mut().for_each(|reading| reading.gather(batch, emit));
         }
-        swap.put(row)?;
-        for reading in &mut readings {
-            complete &= reading.take(row, recovered, emit);
+        for row in batch {
+            if !places.insert(row.place()) {
+                // A second reading of the same bytes: an id derives from the place.
+                readings.iter_mut().for_each(|reading| reading.reject(row, "its place was told of before"));
+                continue;
+            }
+            for reading in &mut readings {
+                if !reading.has(row) {
+                    swap.put(std::slice::from_ref(row))?;
+                }
+                complete &= reading.take(row, recovered, emit);
+            }
         }
     }
     readings.into_iter().for_each(|reading| reading.close(recovered.parts_before, emit));
@@ -65,7 +81,7 @@ pub fn read(
     Ok(complete)
 }
 
-/// Puts one row after another into the TEMP table.
+/// Puts rows into the TEMP table.
 struct Swap<'c> {
     clear: Statement<'c>,
     insert: Statement<'c>,
@@ -92,16 +108,20 @@ impl<'c> Swap<'c> {
         })
     }
 
-    fn put(&mut self, row: &Row) -> rusqlite::Result<()> {
+    /// Puts rows into the table, and nothing else is there.
+    fn put(&mut self, rows: &[Row]) -> rusqlite::Result<()> {
         self.clear.execute([])?;
-        let row_id = row.row_id.unwrap_or(LOST);
-        self.insert.raw_bind_parameter(1, row_id)?;
-        for column in 0..self.columns {
-            // What is lost is NULL here; the row's confidence says that it is lost.
-            let value = row.values.get(column).and_then(Option::as_ref);
-            self.insert.raw_bind_parameter(column + 2, value)?;
+        for row in rows {
+            let row_id = row.row_id.unwrap_or(LOST);
+            self.insert.raw_bind_parameter(1, row_id)?;
+            for column in 0..self.columns {
+                // What is lost is NULL here; the row's confidence says that it is lost.
+                let value = row.values.get(column).and_then(Option::as_ref);
+                self.insert.raw_bind_parameter(column + 2, value)?;
+            }
+            self.insert.raw_execute()?;
         }
-        self.insert.raw_execute().map(drop)
+        Ok(())
     }
 }
 
@@ -121,15 +141,57 @@ struct Reading<'c> {
     skipped: Statement<'c>,
     columns: Columns,
     tallies: BTreeMap<&'static str, Tally>,
+    /// Whether it may read rows of different keys together.
+    together: bool,
+    /// What it gave for the rows of a batch, by their rowids.
+    gathered: HashMap<i64, Built>,
 }
 
+/// A record, or why there is none, and what was wrong with its cells.
+type Built = (Result<Record, Reject>, Vec<(Code, &'static str, String)>);
+
 impl<'c> Reading<'c> {
-    fn prepare(connection: &'c Connection, artifact: &'c Artifact, query: &'c Query) -> Result<Reading<'c>, String> {
+    fn prepare(
+        connection: &'c Connection,
+        artifact: &'c Artifact,
+        query: &'c Query,
+        table: &Table,
+    ) -> Result<Reading<'c>, String> {
         let prepare = |sql: &str| connection.prepare(sql).map_err(|error| scratch::reason(&error));
-        let statement = prepare(&query::compose(query))?;
+        let sql = query::compose(query);
+        let statement = prepare(&sql)?;
         let columns = Columns::of(query, &statement)?;
         let skipped = prepare(&count_skipped(query))?;
-        Ok(Reading { artifact, query, statement, skipped, columns, tallies: BTreeMap::new() })
+        let together = together::tells_apart(&sql, table);
+        let (tallies, gathered) = Default::default();
+        Ok(Reading { artifact, query, statement, skipped, columns, tallies, together, gathered })
+    }
+
+    /// Reads the rows that the TEMP table holds together. Where anything is not as it should be, each will be read alone.
+    fn gather(&mut self, rows: &[Row], emit: &Emit<'_>) {
+        if self.together && !self.read_together(rows, emit).unwrap_or(false) {
+            self.gathered.clear();
+        }
+    }
+
+    /// False where a row is given that is not of the batch, or twice.
+    fn read_together(&mut self, rows: &[Row], emit: &Emit<'_>) -> rusqlite::Result<bool> {
+        let by_id: HashMap<i64, &Row> = rows.iter().filter_map(|row| Some((row.row_id?, row))).collect();
+        let Reading { artifact, query, statement, columns, gathered, .. } = self;
+        let mut found = statement.query([])?;
+        while let Some(cells) = found.next()? {
+            let ValueRef::Integer(row_id) = cells.get_ref(columns.row_id)? else { return Ok(false) };
+            let Some(row) = by_id.get(&row_id) else { return Ok(false) };
+            if gathered.insert(row_id, build(artifact, query, columns, row, cells, emit)).is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether the row was read together with others.
+    fn has(&self, row: &Row) -> bool {
+        row.row_id.is_some_and(|row_id| self.gathered.contains_key(&row_id))
     }
 
     /// Counts a row that is not read.
@@ -139,7 +201,7 @@ impl<'c> Reading<'c> {
         tally.rejects.add(reason, 1);
     }
 
-    /// Reads the one row that the TEMP table holds now.
+    /// Reads a row: it was gathered, or the TEMP table holds it and no other.
     fn take(&mut self, row: &Row, recovered: &Recovered, emit: &mut Emit<'_>) -> bool {
         self.tallies.entry(row.state.name()).or_default().rows += 1;
         let told = match self.record(row, recovered, emit) {
@@ -157,21 +219,25 @@ impl<'c> Reading<'c> {
 
     /// The record of the row; `None` where a skip leaves it out; the reason where it gives none, and whether that is the row's fault.
     fn record(&mut self, row: &Row, recovered: &Recovered, emit: &mut Emit<'_>) -> Result<Option<Record>, (String, bool)> {
-        let (query, mut wrong) = (self.query, Vec::new());
+        let query = self.query;
         let failed = |error: rusqlite::Error| (format!("query failed: {}", scratch::reason(&error)), false);
         let place = locator(row, &query.row_table);
-        let mut provenance = emit.provenance(place.clone());
-        provenance.state = row.state;
-        let mut rows = self.statement.query([]).map_err(failed)?;
-        let Some(found) = rows.next().map_err(failed)? else { return Ok(None) };
-        let parent_table = self.columns.parent_table(query, found);
-        let mut cells = Cells { row: found, parent_table, wrong: &mut wrong };
-        let record = self.columns.build(&mut cells, provenance, &self.artifact.text.app);
         let at = || format!("table {} page {} byte {} ({})", query.row_table, row.page, row.offset, row.state.name());
+        let gathered = row.row_id.and_then(|row_id| self.gathered.remove(&row_id));
+        let (record, more) = match gathered {
+            Some(built) => (built, false),
+            None => {
+                let mut rows = self.statement.query([]).map_err(failed)?;
+                let Some(found) = rows.next().map_err(failed)? else { return Ok(None) };
+                let built = build(self.artifact, query, &self.columns, row, found, emit);
+                (built, rows.next().map_err(failed)?.is_some())
+            }
+        };
+        let (record, wrong) = record;
         for (code, field, reason) in wrong {
             emit.problem(code, format!("{} field {field}: {reason}", at()));
         }
-        if rows.next().map_err(failed)?.is_some() {
+        if more {
             emit.problem(Code::RowCountMismatch, format!("{}: given more than once", at()));
         }
         let mut record = record.map_err(|reason| (reason.to_owned(), true))?;
@@ -209,6 +275,17 @@ impl<'c> Reading<'c> {
             emit.ledger(&source, &self.query.record, table, tally.rows, tally.records, tally.rejects.reason());
         }
     }
+}
+
+/// Makes the record of a row from what a query gives for it.
+fn build(artifact: &Artifact, query: &Query, columns: &Columns, row: &Row, found: &rusqlite::Row<'_>, emit: &Emit<'_>) -> Built {
+    let mut provenance = emit.provenance(locator(row, &query.row_table));
+    provenance.state = row.state;
+    let mut wrong = Vec::new();
+    let parent_table = columns.parent_table(query, found);
+    let mut cells = Cells { row: found, parent_table, wrong: &mut wrong };
+    let record = columns.build(&mut cells, provenance, &artifact.text.app);
+    (record, wrong)
 }
 
 /// Puts a record; as a further version where its key was told of before.

@@ -4,8 +4,8 @@
 
 use super::distinct::{Distinct, HELD_IDS};
 use super::frame;
-use model::Entry;
 use model::wire::Body;
+use model::{Entry, Id, Kind};
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -65,10 +65,8 @@ impl Spool {
             None => BufWriter::with_capacity(frame::CHUNK_BYTES, create(&self.path)?),
         };
         let file = self.file.insert(file);
-        // The header is made anew from the body when it is read back.
-        let length = u32::try_from(size).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
-        file.write_all(&length.to_le_bytes())?;
-        file.write_all(&entry.body)
+        // The header is kept: making it anew would decode and digest the body once more.
+        write(file, &entry)
     }
 
     /// Forgets everything; the file is emptied.
@@ -94,9 +92,8 @@ impl Spool {
             let mut file = writer.into_inner().map_err(|error| E::from(error.into_error()))?;
             file.rewind()?;
             let mut reader = BufReader::with_capacity(frame::CHUNK_BYTES, file);
-            while let Some(bytes) = next(&mut reader)? {
-                let body: Body = model::wire::from_bytes(&bytes).map_err(io::Error::other)?;
-                each(entry(&body, &bytes))?;
+            while let Some(entry) = next(&mut reader)? {
+                each(entry)?;
             }
             std::fs::remove_file(&self.path)?;
         }
@@ -109,17 +106,36 @@ fn create(path: &Path) -> io::Result<File> {
     File::options().read(true).write(true).create(true).truncate(true).open(path)
 }
 
-/// The next body of the file; `None` at its end.
-fn next(reader: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
-    let mut length = [0u8; frame::LENGTH_BYTES];
-    match reader.read_exact(&mut length) {
+/// An entry but for its body.
+type Header = (Kind, Id, Id, Option<Id>);
+
+/// Bytes of two lengths: of header and body.
+const LENGTHS_BYTES: usize = 1 + frame::LENGTH_BYTES;
+
+fn write(file: &mut impl Write, entry: &Entry) -> io::Result<()> {
+    let header = model::wire::to_bytes::<Header>(&(entry.kind, entry.id, entry.exhibit, entry.item));
+    let too_large = |_| io::Error::from(io::ErrorKind::FileTooLarge);
+    let [a, b, c, d] = u32::try_from(entry.body.len()).map_err(too_large)?.to_le_bytes();
+    file.write_all(&[u8::try_from(header.len()).map_err(too_large)?, a, b, c, d])?;
+    file.write_all(&header)?;
+    file.write_all(&entry.body)
+}
+
+/// The next entry of the file; `None` at its end.
+fn next(reader: &mut impl Read) -> io::Result<Option<Entry>> {
+    let mut lengths = [0u8; LENGTHS_BYTES];
+    match reader.read_exact(&mut lengths) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
         Err(error) => return Err(error),
     }
-    let mut bytes = vec![0; u32::from_le_bytes(length) as usize];
-    reader.read_exact(&mut bytes)?;
-    Ok(Some(bytes))
+    let [header_bytes, a, b, c, d] = lengths;
+    let mut header = vec![0; usize::from(header_bytes)];
+    reader.read_exact(&mut header)?;
+    let (kind, id, exhibit, item) = model::wire::from_bytes::<Header>(&header).map_err(io::Error::other)?;
+    let mut body = vec![0; u32::from_le_bytes([a, b, c, d]) as usize];
+    reader.read_exact(&mut body)?;
+    Ok(Some(Entry { kind, id, exhibit, item, body }))
 }
 
 #[cfg(test)]
