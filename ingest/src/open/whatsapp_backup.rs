@@ -199,7 +199,7 @@ impl Gcm {
 
 /// The block that ends a hash: bits of what is only authenticated, bits of what is encrypted.
 fn lengths(associated: u64, encrypted: u64) -> [u8; BLOCK] {
-    ((u128::from(associated) * 8) << 64 | u128::from(encrypted) * 8).to_be_bytes()
+    (((u128::from(associated) * 8) << 64) | (u128::from(encrypted) * 8)).to_be_bytes()
 }
 
 /// Decrypts in counter mode as it is read.
@@ -218,7 +218,7 @@ impl<R: Read> Read for Decrypting<R> {
             if self.used == BLOCK {
                 // Only the last 32 bits count.
                 let next = (self.counter as u32).wrapping_add(1);
-                self.counter = self.counter >> 32 << 32 | u128::from(next);
+                self.counter = (self.counter >> 32 << 32) | u128::from(next);
                 self.mask = self.counter.to_be_bytes();
                 self.cipher.encrypt_block((&mut self.mask).into());
                 self.used = 0;
@@ -243,7 +243,7 @@ fn inner(plain: &[u8]) -> Option<Inner> {
         return Some(Inner::Zip);
     }
     let header = plain.first_chunk::<2>().map(|bytes| u16::from_be_bytes(*bytes))?;
-    if header >> 8 & 0xf != 8 || !header.is_multiple_of(31) {
+    if (header >> 8) & 0xf != 8 || !header.is_multiple_of(31) {
         return None;
     }
     let mut unpacked = [0; PROBE];

@@ -42,7 +42,7 @@ impl BadPages {
     /// Whether one is marked.
     pub fn has(&self, number: u64) -> bool {
         let word = usize::try_from(number / 64).ok().and_then(|word| self.bits.get(word));
-        word.is_some_and(|bits| bits >> (number % 64) & 1 == 1)
+        word.is_some_and(|bits| (bits >> (number % 64)) & 1 == 1)
     }
 
     /// The troubles: `what` with first and last number from 1, and the bytes that `range` gives of them.
