@@ -7,7 +7,7 @@ mod decrypted;
 mod disk;
 mod seven_zip;
 mod tar;
-mod ufdr;
+pub mod ufdr;
 mod unread;
 mod zip;
 

@@ -16,4 +16,5 @@ mod phone;
 mod seven_zip;
 mod trees;
 mod ufdr;
+mod volumes;
 mod world;
