@@ -88,7 +88,9 @@ pub(crate) struct Exhibited<'a> {
     order: Order,
     /// Phone backups in the folder.
     backups: open::backup::Backups,
-    /// Bytes of all that was listed; the list leaves out what a backup names.
+    /// Reports of Cellebrite in the folder, with the files that they name.
+    reports: open::ufdr::unpacked::Reports,
+    /// Bytes of all that was listed; the list leaves out what a backup or a report names.
     listed_bytes: u64,
     place: Place,
     tasks: Tasks,
@@ -138,6 +140,7 @@ fn open_exhibit<'a>(
     let mut listing = listing;
     let listed_bytes = listing.bytes();
     let backups = if single { HashMap::new() } else { open::backup::take_out(&root, &mut listing, settings, &job.passwords) };
+    let reports = if single { HashMap::new() } else { open::ufdr::unpacked::take_out(&root, &mut listing, settings) };
     let order = Order::of(&listing);
     let keys = if single { Arc::from([]) } else { open::keys_on_disk(&root, &listing, &job.passwords).into() };
     Ok(Exhibited {
@@ -153,6 +156,7 @@ fn open_exhibit<'a>(
         listing,
         order,
         backups,
+        reports,
         listed_bytes,
         place: Place { parent: None, prefix: Vec::new(), depth: 0, in_order: false, keys },
         tasks: Tasks::default(),

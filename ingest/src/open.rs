@@ -11,7 +11,7 @@ mod seven_zip;
 mod siblings;
 mod sqlcipher;
 mod tar;
-mod ufdr;
+pub mod ufdr;
 mod unread;
 mod whatsapp_backup;
 mod zip;

@@ -1,6 +1,7 @@
 //! Back to the bytes of one item, through every container: what `haul explain` reads.
 
 use crate::evidence::{self, Beneath, Folder, Positioned, Source};
+use crate::open::ufdr::unpacked;
 use crate::open::{self, Container, Entry, HEAD_BYTES, Keys, Siblings, backup};
 use crate::read::fill;
 use crate::spool::Spool;
@@ -94,8 +95,8 @@ fn sources(job: &Job, settings: &Settings, chain: &[Step]) -> Result<Vec<Source>
     let whole = if folder { Some(Folder::root(&root).map_err(failed)?) } else { None };
     let mut around = Around { job, folder: whole, containers: Vec::new() };
     if folder
-        && let (Some((step, rest)), Some(prefix)) = (inner.split_first(), backup::folder_of(&first.path))
-        && let Some(backup) = backup::reopen(&Folder::root(&root).map_err(failed)?, &first.path, settings, &job.passwords)
+        && let Some((step, rest)) = inner.split_first()
+        && let Some((prefix, backup)) = beside(&Folder::root(&root).map_err(failed)?, &first.path, settings, &job.passwords)
     {
         let wanted = |entry: &Entry| {
             let path = [prefix, &entry.path[..]].concat();
@@ -123,6 +124,21 @@ fn sources(job: &Job, settings: &Settings, chain: &[Step]) -> Result<Vec<Source>
         parent = step;
     }
     Ok(sources)
+}
+
+/// The container whose entries lie beside the file at a path, not in it, and the folder of both.
+fn beside<'p>(
+    root: &Folder,
+    path: &'p [u8],
+    settings: &Settings,
+    passwords: &[String],
+) -> Option<(&'p [u8], Arc<dyn Container>)> {
+    if let Some(folder) = backup::folder_of(path) {
+        return Some((folder, backup::reopen(root, path, settings, passwords)?));
+    }
+    let folder = unpacked::folder_of(path)?;
+    let listing = crate::walk::walk(root, Id::default(), &mut |_| Ok(())).ok()?;
+    Some((folder, unpacked::reopen(root, path, &listing, settings)?))
 }
 
 /// What is around an item: keys may lie in it.

@@ -46,6 +46,8 @@ fn containers(root: &Path) -> Vec<(&'static str, PathBuf)> {
     }
     phone::itunes_backup(&root.join("backup"), &files, None);
     phone::itunes_backup(&root.join("secret"), &files, Some(PASSWORD));
+    phone::old_backup(&root.join("old"), &files, None);
+    phone::old_backup(&root.join("oldsecret"), &files, Some(PASSWORD));
     fs::write(root.join("plain.ab"), phone::android_backup(&files, true, None)).unwrap();
     fs::write(root.join("secret.ab"), phone::android_backup(&files, true, Some(PASSWORD))).unwrap();
     let pack = |program: &str, arguments: &[&str], from: &str| {
@@ -57,12 +59,15 @@ fn containers(root: &Path) -> Vec<(&'static str, PathBuf)> {
     pack("tar", &["czf", "../phone.tar.gz", "."], "folder");
     pack("zip", &["-q", "-r", "../phone.zip", "."], "folder");
     pack("zip", &["-q", "-r", "../backup.zip", "."], "secret");
+    pack("tar", &["czf", "../backup.tar.gz", "."], "secret");
+    pack("tar", &["cf", "../old.tar", "."], "old");
     cellebrite_report(&root.join("ufdr"), &files);
     pack("zip", &["-q", "-r", "../phone.ufdr", "."], "ufdr");
     pack("mke2fs", &["-q", "-t", "ext4", "-d", "folder", "-F", "ext4.raw", "8M"], ".");
     pack("ewfacquire", &["-u", "-q", "-t", "phone", "ext4.raw"], ".");
     let names = ["folder", "backup", "secret", "plain.ab", "secret.ab", "phone.tar", "phone.tar.gz", "phone.zip", "phone.E01"];
-    let names = names.into_iter().chain(["ext4.raw", "backup.zip", "phone.ufdr"]);
+    let names =
+        names.into_iter().chain(["ext4.raw", "backup.zip", "backup.tar.gz", "old", "oldsecret", "old.tar", "phone.ufdr", "ufdr"]);
     names.map(|name| (name, root.join(name))).collect()
 }
 

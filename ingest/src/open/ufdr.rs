@@ -3,6 +3,7 @@
 //! app's files by their path finds them. The archive's own names are not lost: `report.xml` has them, and so has the zip's directory.
 
 mod report;
+pub mod unpacked;
 
 use super::{Container, Entry, Ranges, Special, Trouble, Visitor, give_ordinals};
 use crate::evidence::Source;
@@ -14,6 +15,11 @@ use std::io::{self, Read};
 
 /// The report's name in the archive.
 const REPORT: &[u8] = b"report.xml";
+
+/// Whether a path in the archive is the report's.
+fn is_report(path: &[u8]) -> bool {
+    path.eq_ignore_ascii_case(REPORT)
+}
 
 type Take<'a> = dyn FnMut(&mut dyn Read) -> Result<(), crate::Error> + 'a;
 
@@ -36,12 +42,14 @@ struct Ufdr {
     entries: Vec<Entry>,
     places: Vec<Inner>,
     troubles: Vec<Trouble>,
+    /// Whether its files lie beside the report, not in an archive.
+    beside: bool,
 }
 
 /// The container itself, or with the paths restored that its report tells.
 pub fn restore(inner: Box<dyn Container>, settings: &Settings) -> Box<dyn Container> {
     let Some(entries) = inner.list() else { return inner };
-    let report = entries.iter().position(|entry| entry.path == REPORT && entry.kind == Some(FileKind::File));
+    let report = entries.iter().position(|entry| is_report(&entry.path) && entry.kind == Some(FileKind::File));
     let Some(report) = report else { return inner };
     let mut read = None;
     // What cannot be read of the report is told of when the report itself is read.
@@ -54,7 +62,7 @@ pub fn restore(inner: Box<dyn Container>, settings: &Settings) -> Box<dyn Contai
             let mut troubles = inner.troubles().to_vec();
             troubles.extend(report.troubles);
             let (entries, places) = join(entries, report.files);
-            Box::new(Ufdr { entries, places, troubles, inner })
+            Box::new(Ufdr { entries, places, troubles, inner, beside: false })
         }
         _ => inner,
     }
@@ -138,6 +146,10 @@ impl Container for Ufdr {
         Some(&self.entries)
     }
 
+    fn beside(&self) -> bool {
+        self.beside
+    }
+
     fn told(&self) -> Option<u64> {
         let listed = self.inner.list().map_or(0, <[Entry]>::len) as u64;
         self.inner.told().map(|told| told.saturating_sub(listed).saturating_add(self.entries.len() as u64))
@@ -148,7 +160,8 @@ impl Container for Ufdr {
         if let (Some(Inner::Restored(_, Some(told))), Some(entry)) = (self.places.get(index), self.entries.get(index))
             && entry.size != *told
         {
-            let detail = format!("report tells of {told} bytes, the archive of {}", entry.size);
+            let lies = if self.beside { "its file has" } else { "the archive of" };
+            let detail = format!("report tells of {told} bytes, {lies} {}", entry.size);
             notes.push(Trouble::new(Code::HeaderMismatch, detail));
         }
         notes
@@ -182,7 +195,14 @@ impl Container for Ufdr {
         match self.places.get(index) {
             Some(Inner::Archive(at) | Inner::Restored(at, _)) => self.inner.read(*at, take),
             Some(Inner::Again) => take(&mut io::empty()).map(|()| None),
-            Some(Inner::Missing) => Ok(Some(Trouble::new(Code::Missing, "the report names it, but it is not in the archive"))),
+            Some(Inner::Missing) => Ok(Some(Trouble::new(
+                Code::Missing,
+                if self.beside {
+                    "the report names it, but it is not beside it"
+                } else {
+                    "the report names it, but it is not in the archive"
+                },
+            ))),
             None => Ok(Some(Trouble::new(Code::ContainerDamaged, "no such entry"))),
         }
     }

@@ -114,6 +114,25 @@ impl Worker<'_> {
         }
     }
 
+    /// Lists the files that a report beside them names, and has them read; the report goes on as any other file.
+    pub(super) fn restored(&mut self, place: &Place, item: &mut Item, report: &Arc<dyn Container>) -> Result<(), Error> {
+        let Some(entries) = report.list() else { return Ok(()) };
+        let raw = item.path_raw.clone().unwrap_or_else(|| item.path.clone().into_bytes());
+        let prefix = open::ufdr::unpacked::folder_of(&raw).unwrap_or_default().to_vec();
+        let depth = place.depth.saturating_add(1);
+        let inner = Arc::new(Place { parent: Some(item.id), prefix, depth, in_order: place.in_order });
+        report.troubles().iter().try_for_each(|trouble| self.note(item, trouble.clone()))?;
+        let bytes = entries.iter().map(|entry| entry.size).fold(0u64, u64::saturating_add);
+        self.exhibited.watch.listed(entries.len() as u64, bytes);
+        self.count(item, None, entries.len() as u64, 0)?;
+        // They lie in the folder like any other file: none comes out of less than it has.
+        let (order, shares) = (Order::of(entries), Shares::of(self.exhibited.settings, entries, Budget::NONE));
+        let parts = order.cut(entries);
+        let members = Arc::new(Members { container: report.clone(), place: inner, shares, order });
+        self.exhibited.tasks.add(parts.into_iter().map(|part| Task::Members(members.clone(), part)));
+        Ok(())
+    }
+
     /// Says what is wrong with a container. Where it is the exhibit itself, the exhibit could not be read to its end.
     fn broken(&mut self, place: &Place, item: &mut Item, status: ItemStatus, trouble: Trouble) -> Result<(), Error> {
         if self.exhibited.single && place.parent.is_none() {

@@ -63,6 +63,10 @@ impl Worker<'_> {
             let item = self.compare(item, &reading, listed, &source)?;
             return self.container(place, item, source, &reading, How::Appended).map(|()| None);
         }
+        let report = self.exhibited.reports.get(&listed.path);
+        if let Some(report) = report {
+            self.restored(place, &mut item, report)?;
+        }
         if self.skip == Skip::Group {
             self.exhibited.watch.read(1, item.size_bytes);
             return Ok(None);

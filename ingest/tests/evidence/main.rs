@@ -17,4 +17,5 @@ mod sealed;
 mod seven_zip;
 mod trees;
 mod ufdr;
+mod volumes;
 mod world;

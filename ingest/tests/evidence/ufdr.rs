@@ -94,3 +94,46 @@ fn a_cut_report_restores_what_it_still_tells() {
         assert_eq!((count("/1"), count("/2")), (1, 1), "cut at {cut}");
     }
 }
+
+/// The same in a folder: the report is an item that goes on to its parser, its files are its children.
+#[test]
+fn a_report_with_its_files_in_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = report(&[
+        tagged("/data/user/0/org.app/databases/a.db", r"files\Database\x.db", 5, "Intact"),
+        tagged("/data/media/0/DCIM/1.jpg", r"files\Image\1.jpg", 7, "Deleted"),
+        tagged("/data/media/0/DCIM/2.jpg", r"files\Image\2.jpg", 3, "Intact"),
+    ]);
+    let root = folder.path().join("case/phone");
+    for (name, content) in [
+        ("report.xml", text.as_str()),
+        ("files/Database/x.db", "hello"),
+        ("files/Image/1.jpg", "gone"),
+        ("DbData/o.bin", "other"),
+    ] {
+        fs::create_dir_all(root.join(name).parent().unwrap()).unwrap();
+        fs::write(root.join(name), content).unwrap();
+    }
+    let world = World::new();
+    let evidence = folder.path().join("case");
+    let told = world.take(&evidence);
+    let rows: Vec<_> = told.items.iter().map(|item| (item.path.as_str(), item.deleted, item.status)).collect();
+    let expected = [
+        ("phone/DbData/o.bin", false, ItemStatus::Plain),
+        ("phone/data/media/0/DCIM/1.jpg", true, ItemStatus::Plain),
+        ("phone/data/media/0/DCIM/2.jpg", false, ItemStatus::Failed),
+        ("phone/data/user/0/org.app/databases/a.db", false, ItemStatus::Plain),
+        ("phone/report.xml", false, ItemStatus::Plain),
+    ];
+    let mut rows = rows;
+    rows.sort_by_key(|row| row.0);
+    assert_eq!(rows, expected);
+    let report = told.item("phone/report.xml");
+    assert!(told.units.iter().any(|unit| unit.primary.item.id == report.id), "its parser gets it");
+    let child = told.item("phone/data/user/0/org.app/databases/a.db");
+    assert_eq!((child.parent, told.sha256(&child.path)), (Some(report.id), crate::world::sha256(b"hello")));
+    assert_eq!(child.times.modified.unwrap().seconds, 1_639_662_636);
+    assert_eq!(told.codes(told.item("phone/data/media/0/DCIM/1.jpg")), [Code::HeaderMismatch]);
+    assert_eq!(told.codes(told.item("phone/data/media/0/DCIM/2.jpg")), [Code::Missing]);
+    told.reopen(&world, &evidence);
+}

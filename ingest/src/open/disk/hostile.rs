@@ -298,6 +298,15 @@ fn encrypted_volumes_cut_and_changed() {
     }
 }
 
+#[test]
+fn volume_groups_and_dynamic_partitions_cut_and_changed() {
+    for name in ["lvm2.img.gz", "super.img.gz"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/images").join(name);
+        let toll = torment(name, unpacked(name, &path).unwrap(), 500);
+        assert!(toll.silent.is_empty(), "{:?}", toll.silent);
+    }
+}
+
 /// Every image of the corpus beside the repository that is small enough; packed ones are unpacked.
 fn images() -> Vec<(String, PathBuf)> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus/images");

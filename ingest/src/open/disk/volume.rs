@@ -15,6 +15,7 @@ mod hfs_tree;
 mod iso;
 mod luks;
 mod luks2;
+mod lvm;
 mod ntfs;
 mod ntfs_packed;
 mod ntfs_record;
@@ -60,7 +61,7 @@ pub struct Kind {
 
 /// Every kind that is read.
 pub const KINDS: &[Kind] =
-    &[super_partition::KIND, apfs::KIND, ntfs::KIND, exfat::KIND, iso::KIND, ext::KIND, hfs::KIND, fat::KIND];
+    &[super_partition::KIND, lvm::KIND, apfs::KIND, ntfs::KIND, exfat::KIND, iso::KIND, ext::KIND, hfs::KIND, fat::KIND];
 
 /// A kind of volume that is known and not read: hashed as a whole, scanned as it is.
 pub struct Unread {
@@ -102,7 +103,6 @@ pub const UNREAD: &[Unread] = &[
     Unread { name: "XFS", recognize: |head| has(head, 0, b"XFSB"), needs: Some("a reader of XFS") },
     Unread { name: "btrfs", recognize: |head| has(head, 65_600, b"_BHRfS_M"), needs: Some("a reader of btrfs") },
     Unread { name: "ReFS", recognize: |head| has(head, 3, b"ReFS\0"), needs: Some("a reader of ReFS") },
-    Unread { name: "LVM", recognize: |head| has(head, 512, b"LABELONE"), needs: Some("a reader of LVM") },
     Unread { name: "Linux RAID", recognize: |head| u32le(head, 4096) == 0xa92b_4efc, needs: Some("a reader of Linux RAID") },
     Unread { name: "squashfs", recognize: is_squashfs, needs: Some("a reader of squashfs") },
     Unread { name: "swap", recognize: |head| has(head, 4086, b"SWAPSPACE2"), needs: None },

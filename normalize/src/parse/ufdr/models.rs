@@ -9,8 +9,8 @@ use model::SecretKind;
 use model::record::{DeviceFact, Location, Message, Record, Visit};
 use serde_json::{Map, Value};
 
-/// Fields that say how the report was made, not what was found.
-const OF_THE_REPORT: [&str; 3] = ["Source", "UserMapping", "DecodingStatus"];
+/// Fields that say how the report was made, or have a place of their own: a password is a secret and stands nowhere else.
+const LEFT_OUT: [&str; 4] = ["Source", "UserMapping", "DecodingStatus", "Password"];
 /// Models inside models that are kept in `extra`.
 const NESTED_MOST: usize = 4;
 /// Fields of a journey that hold places.
@@ -68,7 +68,7 @@ impl Told<'_, '_> {
         let accuracy_m = accuracy.and_then(|metres| metres.trim().parse::<f64>().ok()).filter(|metres| metres.is_finite());
         let own = std::ptr::eq(model, within);
         let record = Location {
-            provenance: self.provenance(model),
+            provenance: self.provenance_within(model, within),
             app: source(within),
             latitude,
             longitude,
@@ -179,7 +179,7 @@ pub(super) fn rest(model: &Model, known: &[&str]) -> Option<String> {
 
 fn values(model: &Model, known: &[&str], depth: usize) -> Map<String, Value> {
     let mut object = Map::new();
-    let own = model.fields.iter().filter(|(name, _)| !known.contains(&name.as_str()) && !OF_THE_REPORT.contains(&name.as_str()));
+    let own = model.fields.iter().filter(|(name, _)| !known.contains(&name.as_str()) && !LEFT_OUT.contains(&name.as_str()));
     for (name, value) in own {
         add(&mut object, name, Value::from(value.as_str()));
     }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use model::provenance::Provenance;
 use model::recognize::phone;
 use model::record::{Account, Attachment, Call, Contact, ContactPoint, DeviceFact, Message, Participant, Record, Thread};
-use model::{Code, Locator, Stamp};
+use model::{Code, Locator, Stamp, State};
 use std::collections::{BTreeMap, HashSet};
 
 /// Source of what names none.
@@ -77,7 +77,7 @@ impl<'r, 'e> Told<'r, 'e> {
             "Chat" => self.chat(model),
             "InstantMessage" | "SMS" | "MMS" | "Email" | "ChatMessage" => self.message(model, None),
             "Call" => self.call(model),
-            "Contact" => self.contact(model),
+            "Contact" => self.contact(model, None),
             "UserAccount" => self.account(model),
             _ if self.further(model) => {}
             _ => self.count(&model.kind, "none", false),
@@ -100,6 +100,12 @@ impl<'r, 'e> Told<'r, 'e> {
 
     pub(super) fn provenance(&self, model: &Model) -> Provenance {
         Provenance { state: model.state, ..self.emit.provenance(model.place()) }
+    }
+
+    /// The provenance of a model that is a part of another: what was held for deleted is so with all its parts.
+    pub(super) fn provenance_within(&self, model: &Model, within: &Model) -> Provenance {
+        let state = if within.state == State::Recovered { within.state } else { model.state };
+        Provenance { state, ..self.provenance(model) }
     }
 
     pub(super) fn put(&mut self, model: &Model, record: Record) {
@@ -200,7 +206,7 @@ impl<'r, 'e> Told<'r, 'e> {
             self.location(position, model);
         }
         for contact in model.inner(&["SharedContacts"]) {
-            self.contact(contact);
+            self.contact(contact, Some(model));
         }
     }
 
@@ -247,16 +253,20 @@ impl<'r, 'e> Told<'r, 'e> {
         self.put(call, Record::Call(Box::new(record)));
     }
 
-    fn contact(&mut self, contact: &Model) {
+    /// A contact of the address book, or one that a message carries.
+    fn contact(&mut self, contact: &Model, message: Option<&Model>) {
         let place = contact.place();
+        let own = self.provenance_within(contact, message.unwrap_or(contact));
+        let state = own.state;
         let organization = contact.inner(&["Organizations"]).find_map(|unit| text(unit, "Name"));
+        let source = text(contact, "Source").or_else(|| message.and_then(|message| text(message, "Source")));
         let record = Contact {
-            provenance: self.provenance(contact),
-            app: text(contact, "Source").unwrap_or_else(|| "Phonebook".to_owned()),
+            provenance: own,
+            app: source.unwrap_or_else(|| "Phonebook".to_owned()),
             display_name: text(contact, "Name"),
             organization,
             note: text(contact, "Notes"),
-            extra: None,
+            extra: message.map(|message| serde_json::json!({ "shared_in_message": message.id }).to_string()),
         };
         self.put(contact, Record::Contact(record));
         for entry in contact.inner(&["Entries"]) {
@@ -270,7 +280,7 @@ impl<'r, 'e> Told<'r, 'e> {
             };
             let value = if kind == "phone" { phone::normalize(&raw, self.emit.region()) } else { None };
             let point = ContactPoint {
-                provenance: Provenance { state: contact.state, ..self.provenance(entry) },
+                provenance: Provenance { state, ..self.provenance(entry) },
                 contact: place.clone(),
                 kind: kind.to_owned(),
                 value,

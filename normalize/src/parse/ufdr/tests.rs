@@ -156,6 +156,8 @@ fn pages_places_notes_applications_and_passwords_are_records() {
         |latitude: &str| field("Name", "Camp 7") + &time("TimeStamp", "2024-05-01T03:00:00Z") + &position(latitude, "104.92");
     let point = model("Location", "w1", "Intact", &place("11.5"));
     let way = format!(r#"<multiModelField name="WayPoints" type="Location">{point}</multiModelField>"#);
+    let card = model("Contact", "q", "Intact", &field("Name", "Vuthy"));
+    let shared = format!(r#"<multiModelField name="SharedContacts" type="Contact">{card}</multiModelField>"#);
     let text = report(
         &[
             model(
@@ -201,7 +203,7 @@ fn pages_places_notes_applications_and_passwords_are_records() {
                     + &parties("Cc", &["d@example.org"])
                     + &field("Subject", "rent")),
             ),
-            model("InstantMessage", "n", "Intact", &(field("Body", "here") + &position("11.6", "104.8"))),
+            model("InstantMessage", "n", "Deleted", &(field("Body", "here") + &position("11.6", "104.8") + &shared)),
         ]
         .concat(),
     );
@@ -230,6 +232,14 @@ fn pages_places_notes_applications_and_passwords_are_records() {
         (Some("b@example.org, c@example.org"), Some(r#"{"cc":"d@example.org"}"#))
     );
     assert!(bodies.iter().any(|body| matches!(body, Body::Sighting(found) if found.observable.value.starts_with("TJRy"))));
+    assert!(
+        bodies.iter().all(|body| !matches!(body, Body::Record(record) if format!("{record:?}").contains("p4ss"))),
+        "a password stands nowhere else"
+    );
+    let Record::Location(sent) = of_kind(&bodies, "location")[3] else { unreachable!() };
+    let Record::Contact(card) = of_kind(&bodies, "contact")[0] else { unreachable!() };
+    assert_eq!((sent.provenance.state, card.provenance.state), (State::Recovered, State::Recovered), "as their message");
+    assert_eq!(card.extra.as_deref(), Some(r#"{"shared_in_message":"n"}"#));
     let refused = bodies.iter().find_map(|body| match body {
         Body::Ledger(row) if row.source == "Location" => Some((row.rows_seen, row.records)),
         _ => None,

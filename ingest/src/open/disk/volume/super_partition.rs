@@ -4,7 +4,7 @@
 //! again behind the last slot; each part has its SHA-256. Slots are written when the other one is updated: partitions of a
 //! slot that are not those of the first stand below `slot1/`.
 
-use super::super::fields::{damaged, exact, length, slice, u16le, u32le, u64le};
+use super::super::fields::{at_place, damaged, exact, length, slice, u16le, u32le, u64le};
 use super::super::sink::{Found, Sink};
 use super::super::stream::{Content, Run};
 use super::{FileSystem, Kind};
@@ -126,12 +126,16 @@ fn open(volume: &Source) -> Result<Box<dyn FileSystem>, Trouble> {
     let mut opened = Super { partitions: Vec::new(), troubles: Vec::new() };
     for slot in 0..slots {
         let at = |copy: u32| METADATA.saturating_add(u64::from(copy * slots + slot).saturating_mul(size));
-        let read = metadata(volume, at(0), size).or_else(|_| metadata(volume, at(1), size));
-        match read {
-            Ok(partitions) => opened.take(slot, partitions),
+        match (metadata(volume, at(0), size), metadata(volume, at(1), size)) {
+            (Ok(partitions), _) => opened.take(slot, partitions),
+            (Err(_), Ok(partitions)) => {
+                let detail = format!("slot {slot}: its metadata are damaged, the copy of them is read");
+                opened.troubles.push(Trouble::new(Code::ContainerDamaged, detail));
+                opened.take(slot, partitions);
+            }
             // A slot that was never written is empty.
-            Err(_) if is_empty(volume, at(0)) => {}
-            Err(error) => opened.troubles.push(super::super::fields::at_place(&format!("slot {slot}"), &error)),
+            (Err(_), Err(_)) if is_empty(volume, at(0)) => {}
+            (Err(error), Err(_)) => opened.troubles.push(at_place(&format!("slot {slot}"), &error)),
         }
     }
     Ok(Box::new(opened))
