@@ -11,6 +11,7 @@ mod telegram_export;
 mod ufdr;
 mod vcard;
 mod wallet;
+mod whatsapp_owner;
 mod whatsapp_text;
 
 use crate::emit::Emit;
@@ -105,6 +106,7 @@ pub const PARSERS: &[&dyn Parser] = &[
     &mail::Mail,
     &wallet::Wallet,
     &leveldb::LevelDb,
+    &whatsapp_owner::WhatsappOwner,
     &whatsapp_text::WhatsappText,
     &device::IosDevice,
     &device::AndroidProperties,
