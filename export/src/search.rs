@@ -28,13 +28,20 @@ struct Searched {
 
 /// What is searched, in this order. Secrets are not.
 const SEARCHED: &[Searched] = &[
-    Searched { table: "message", texts: &["text", "subject", "quoted_text", "sender", "recipient"], time: Some("sent_time") },
-    Searched { table: "contact", texts: &["display_name", "organization", "note"], time: None },
+    Searched {
+        table: "message",
+        texts: &["text", "subject", "quoted_text", "sender", "recipient", "extra"],
+        time: Some("sent_time"),
+    },
+    Searched { table: "contact", texts: &["display_name", "organization", "note", "extra"], time: None },
     Searched { table: "contact_point", texts: &["value", "raw"], time: None },
     Searched { table: "call", texts: &["remote", "remote_phone", "remote_name"], time: Some("start_time") },
     Searched { table: "account", texts: &["account_key", "display_name", "phone", "phone_raw", "about", "extra"], time: None },
     Searched { table: "thread", texts: &["thread_key", "name"], time: Some("created_time") },
     Searched { table: "attachment", texts: &["path", "name", "url"], time: None },
+    Searched { table: "visit", texts: &["url", "title", "referrer", "extra"], time: Some("visit_time") },
+    Searched { table: "location", texts: &["label", "extra"], time: Some("located_time") },
+    Searched { table: "device", texts: &["value", "raw", "label"], time: None },
     Searched { table: "observable", texts: &["value"], time: None },
     Searched { table: "item", texts: &["path", "sha256", "sha1", "md5"], time: Some("modified_time") },
 ];
@@ -48,6 +55,9 @@ pub const KINDS: &[&str] = &[
     "account",
     "thread",
     "attachment",
+    "visit",
+    "location",
+    "device",
     "observable",
     "item",
     "wallet_address",

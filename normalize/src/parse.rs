@@ -12,6 +12,7 @@ mod telegram_export;
 mod ufdr;
 mod vcard;
 mod wallet;
+mod whatsapp_owner;
 mod whatsapp_text;
 
 use crate::emit::Emit;
@@ -111,6 +112,7 @@ pub const PARSERS: &[&dyn Parser] = &[
     &mail::Mail,
     &wallet::Wallet,
     &leveldb::LevelDb,
+    &whatsapp_owner::WhatsappOwner,
     &whatsapp_text::WhatsappText,
     &device::IosDevice,
     &device::AndroidProperties,

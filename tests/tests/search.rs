@@ -37,7 +37,7 @@ fn words_selectors_kinds_and_times() {
     let expected = sqlite(
         &bundle,
         &format!(
-            "SELECT lower(hex(id)) FROM message WHERE instr(lower(coalesce(text, '') || char(10) || coalesce(subject, '') || char(10) || coalesce(quoted_text, '') || char(10) || coalesce(sender, '') || char(10) || coalesce(recipient, '')), '{word}') ORDER BY id"
+            "SELECT lower(hex(id)) FROM message WHERE instr(lower(coalesce(text, '') || char(10) || coalesce(subject, '') || char(10) || coalesce(quoted_text, '') || char(10) || coalesce(sender, '') || char(10) || coalesce(recipient, '') || char(10) || coalesce(extra, '')), '{word}') ORDER BY id"
         ),
     );
     assert!(!expected.is_empty());
@@ -60,6 +60,29 @@ fn words_selectors_kinds_and_times() {
     assert!(search(&bundle, &["--for", &word, "--exhibit", "no such"]).is_empty());
     let mut nothing = Command::new(binary("haul"));
     expect_code(nothing.arg("search").arg(&bundle), 2);
+}
+
+/// Everything that has words is searched: pages that were visited, and what a device tells of itself.
+#[test]
+fn visited_pages_and_devices_are_searched() {
+    let folder = tempfile::tempdir().unwrap();
+    let evidence = folder.path().join("evidence");
+    std::fs::create_dir(&evidence).unwrap();
+    let fixtures = tests::root().join("tests/fixtures");
+    std::fs::copy(fixtures.join("ios_device/backup/input/Info.plist"), evidence.join("Info.plist")).unwrap();
+    let history = std::fs::read_dir(fixtures.join("firefox_places")).unwrap().next().unwrap().unwrap().path().join("input.sql");
+    let sql = format!("SELECT 1; {}", std::fs::read_to_string(history).unwrap());
+    expect_code(Command::new("sqlite3").arg(evidence.join("places.sqlite")).arg(sql), 0);
+    expect_code(&mut haul_run(&evidence, &folder.path().join("out"), &folder.path().join("key")), 0);
+    let bundle: PathBuf = folder.path().join("out/1.sqlite");
+    for (table, column) in [("visit", "url"), ("device", "raw")] {
+        let word = sqlite(&bundle, &format!("SELECT {column} FROM {table} WHERE length({column}) > 3 ORDER BY id LIMIT 1"))
+            .pop()
+            .unwrap();
+        let expected = sqlite(&bundle, &format!("SELECT lower(hex(id)) FROM {table} WHERE {column} = '{word}' ORDER BY id"));
+        let found = ids(&search(&bundle, &["--for", &word, "--kind", table]), table);
+        assert!(!expected.is_empty() && expected.iter().all(|id| found.contains(id)), "{table}: {word}");
+    }
 }
 
 /// The index lies in the user's cache, not with the bundle, and changes no hit.

@@ -60,6 +60,8 @@ pub fn persons(report: &Report, pages: &mut Pages) -> Result<(), Error> {
     let rest = report.scratch.number(REST, [])?;
     if rest > 0 {
         let rest = thousands(rest);
+        // Not inside the table.
+        section.open(String::new(), "")?;
         section.put(&format!("<p class=\"note\">{rest} accounts more stand in one address book each and nowhere else.</p>\n"))?;
     }
     section.finish("No two rows have a number, an address or an id alike.")
@@ -71,7 +73,7 @@ const SHOWN: &str = "WITH person AS (
   SELECT root, count(DISTINCT exhibit) AS exhibits, count(DISTINCT CASE WHEN kind = 'account' THEN app || ' ' || key END) AS accounts,
          max(own) AS own, count(*) AS lines FROM person_row WHERE root IS NOT NULL GROUP BY root HAVING accounts > 0)
 SELECT person.root, exhibit, kind, app, key, name, state, person_row.own,
-       (SELECT group_concat(DISTINCT value) FROM person_link WHERE person_link.number = person_row.number)
+       (SELECT group_concat(value, ', ' ORDER BY value) FROM person_link WHERE person_link.number = person_row.number)
 FROM person JOIN person_row ON person_row.root = person.root
 WHERE exhibits > 1 OR accounts > 1 OR person.own = 1
 ORDER BY exhibits DESC, accounts DESC, lines DESC, person.root, kind, app, key, person_row.number";

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Page cache of all bundles of a report, KiB: what one section read, the next finds there.
-const CACHE_KIB: usize = 192 << 10;
+const CACHE_KIB: usize = 64 << 10;
 /// The least that one of them gets.
 const LEAST_CACHE_KIB: usize = 1 << 10;
 
