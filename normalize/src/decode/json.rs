@@ -5,25 +5,45 @@ use super::{FLAGS, bytes, text};
 use rusqlite::Connection;
 use rusqlite::types::Value as Cell;
 use serde_json::Value;
+use std::sync::{Mutex, PoisonError};
+
+/// Cells that are kept read: a query asks many values of the few JSON columns of one row.
+const KEPT: usize = 4;
+
+/// Cells and what they hold (nothing where they are no JSON), the latest first.
+type Kept = Vec<(Vec<u8>, Option<Value>)>;
 
 /// Registers the function.
 ///
 /// # Errors
 /// What SQLite says.
 pub fn register(connection: &Connection) -> rusqlite::Result<()> {
-    connection.create_scalar_function("json_at", 2, FLAGS, |context| {
-        let value = bytes(context, 0).zip(text(context, 1)).and_then(|(json, path)| at(json, path));
-        Ok(value.unwrap_or(Cell::Null))
+    let kept = Mutex::new(Kept::new());
+    connection.create_scalar_function("json_at", 2, FLAGS, move |context| {
+        let Some((json, path)) = bytes(context, 0).zip(text(context, 1)) else { return Ok(Cell::Null) };
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(read(&mut kept, json).and_then(|root| at(root, path)).unwrap_or(Cell::Null))
     })
 }
 
+/// What a cell holds, read once as long as it is among the latest.
+fn read<'k>(kept: &'k mut Kept, json: &[u8]) -> Option<&'k Value> {
+    match kept.iter().position(|(cell, _)| cell == json) {
+        Some(place) => kept.swap(0, place),
+        None => {
+            kept.truncate(KEPT - 1);
+            // serde_json stops at 128 levels, so hostile nesting costs nothing.
+            kept.insert(0, (json.to_owned(), serde_json::from_slice(json).ok()));
+        }
+    }
+    kept.first()?.1.as_ref()
+}
+
 /// The value at a path (steps apart by dots, or by slashes where it begins with one, because keys may have dots); an empty path is the
-/// whole. True and false are 1 and 0, lists and objects their JSON text. `None` for null and where nothing stands. serde_json stops at
-/// 128 levels, so hostile nesting costs nothing.
-fn at(json: &[u8], path: &str) -> Option<Cell> {
-    let root: Value = serde_json::from_slice(json).ok()?;
+/// whole. True and false are 1 and 0, lists and objects their JSON text. `None` for null and where nothing stands.
+fn at(root: &Value, path: &str) -> Option<Cell> {
     let separator = if path.starts_with('/') { '/' } else { '.' };
-    let value = path.split(separator).filter(|step| !step.is_empty()).try_fold(&root, |value, step| match value {
+    let value = path.split(separator).filter(|step| !step.is_empty()).try_fold(root, |value, step| match value {
         Value::Object(fields) => fields.get(step),
         Value::Array(values) => values.get(step.parse::<usize>().ok()?),
         _ => None,
@@ -45,6 +65,10 @@ fn at(json: &[u8], path: &str) -> Option<Cell> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn at(json: &[u8], path: &str) -> Option<Cell> {
+        super::at(read(&mut Kept::new(), json)?, path)
+    }
 
     #[test]
     fn values_by_path() {
@@ -69,5 +93,20 @@ mod tests {
             assert_eq!(at(wrong, "a"), None);
         }
         assert_eq!(at("[".repeat(100_000).as_bytes(), ""), None);
+    }
+
+    #[test]
+    fn cells_in_turn_are_not_taken_for_each_other() {
+        let connection = Connection::open_in_memory().unwrap();
+        register(&connection).unwrap();
+        let mut statement = connection
+            .prepare("WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 20)
+                      SELECT i, json_at('{\"a\":' || i || '}', 'a'), json_at(CASE i % 3 WHEN 0 THEN '{' ELSE '{\"b\":' || (i * 2) || '}' END, 'b'), json_at('{\"a\":' || i || '}', 'b') FROM n")
+            .unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).unwrap();
+        for row in rows {
+            let (number, same, double, nothing): (i64, i64, Option<i64>, Option<i64>) = row.unwrap();
+            assert_eq!((same, double, nothing), (number, (number % 3 != 0).then_some(number * 2), None));
+        }
     }
 }
