@@ -125,11 +125,6 @@ impl<R: Read> Read for Steady<R> {
     }
 }
 
-/// Inflates a zlib stream (RFC 1950).
-pub(super) fn inflate_zlib(reader: impl BufRead + Send + 'static) -> Box<dyn Read + Send> {
-    steady(flate2::bufread::ZlibDecoder::new(reader))
-}
-
 /// Decompresses what an `.lzma` file has: properties, size, one stream.
 pub(super) fn lzma_alone(reader: impl BufRead + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     let stream = liblzma::stream::Stream::new_lzma_decoder(XZ_MEMORY_MAX)?;

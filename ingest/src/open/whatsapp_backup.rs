@@ -376,9 +376,15 @@ impl Container for Backup {
             Ok(reader) => BufReader::with_capacity(CHUNK, self.gcm.reader(reader)),
             Err(error) => return Ok(Some(Trouble::of(&error))),
         };
-        let mut content: Box<dyn Read + Send> = match self.inner {
-            Inner::Zlib => Box::new(Guarded(compressed::inflate_zlib(reader))),
-            Inner::Zip => Box::new(reader),
+        let content: io::Result<Box<dyn Read + Send>> = match self.inner {
+            Inner::Zlib => {
+                compressed::decoder(compressed::Method::Zlib, reader).map(|inflated| Box::new(Guarded(inflated)) as Box<_>)
+            }
+            Inner::Zip => Ok(Box::new(reader)),
+        };
+        let mut content = match content {
+            Ok(content) => content,
+            Err(error) => return Ok(Some(Trouble::of(&error))),
         };
         visitor(self.entry.clone(), &mut content).map(|()| None)
     }

@@ -50,6 +50,7 @@ fn database(name: &str) -> tempfile::TempDir {
 }
 
 /// What ingest staged of a database and its log, in SQLite's hands.
+#[allow(clippy::disallowed_methods, reason = "a database of ours, in a folder of its own")]
 fn opened(told: &Told, world: &World, path: &str) -> (rusqlite::Connection, tempfile::TempDir) {
     let unit = told.units.iter().find(|unit| unit.primary.item.path == path).unwrap_or_else(|| panic!("{path} is not staged"));
     let folder = tempfile::tempdir().unwrap();
