@@ -145,8 +145,8 @@ fn time(name: &str, text: &str) -> String {
     format!(r#"<field name="{name}" type="TimeStamp"><value type="TimeStamp" format="TimeStampKnown">{text}</value></field>"#)
 }
 
-#[test]
-fn pages_places_notes_applications_and_passwords_are_records() {
+/// A report with one model of every further kind.
+fn further() -> String {
     let named = |name: &str, value: &str| field("Source", "Chrome") + &field(name, value);
     let parties = |role: &str, keys: &[&str]| {
         let all: String = keys.iter().map(|key| party(key, key, "False", "")).collect();
@@ -158,7 +158,7 @@ fn pages_places_notes_applications_and_passwords_are_records() {
     let way = format!(r#"<multiModelField name="WayPoints" type="Location">{point}</multiModelField>"#);
     let card = model("Contact", "q", "Intact", &field("Name", "Vuthy"));
     let shared = format!(r#"<multiModelField name="SharedContacts" type="Contact">{card}</multiModelField>"#);
-    let text = report(
+    report(
         &[
             model(
                 "VisitedPage",
@@ -206,7 +206,12 @@ fn pages_places_notes_applications_and_passwords_are_records() {
             model("InstantMessage", "n", "Deleted", &(field("Body", "here") + &position("11.6", "104.8") + &shared)),
         ]
         .concat(),
-    );
+    )
+}
+
+#[test]
+fn pages_places_notes_applications_and_passwords_are_records() {
+    let text = further();
     let bodies = Scratch::new("report.xml", text.as_bytes()).parse(&Ufdr);
     let kinds = |kind: &str| of_kind(&bodies, kind).len();
     let counts = [("visit", 3), ("location", 4), ("message", 4), ("device", 6)];
