@@ -8,6 +8,8 @@ pub mod bplist;
 pub mod extra;
 pub mod gzip;
 pub mod imessage;
+pub mod json;
+pub mod kakaotalk;
 mod md5_hex;
 pub mod path;
 pub mod phone;
@@ -23,6 +25,10 @@ use rusqlite::types::ValueRef;
 const FLAGS: FunctionFlags =
     FunctionFlags::SQLITE_UTF8.union(FunctionFlags::SQLITE_DETERMINISTIC).union(FunctionFlags::SQLITE_DIRECTONLY);
 
+/// What a decoder gives for a cell that should be a text and that it cannot read, where NULL would hide that anything is there: the engine tells
+/// it as a problem. No UTF-8 has this byte.
+pub const UNREADABLE: &[u8] = &[0xf6];
+
 /// Registers every decoder on a connection; national phone numbers are read as of `region`. Where the database lies is told afterwards,
 /// by [`path::register`].
 ///
@@ -34,6 +40,8 @@ pub fn register(connection: &Connection, region: Option<&str>) -> rusqlite::Resu
     extra::register(connection)?;
     gzip::register(connection)?;
     imessage::register(connection)?;
+    json::register(connection)?;
+    kakaotalk::register(connection)?;
     md5_hex::register(connection)?;
     path::register(connection, "")?;
     protobuf::register(connection)?;

@@ -256,7 +256,14 @@ fn reordered(content: &[u8]) -> Vec<u8> {
         let tables = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))).unwrap();
         for (name, sql) in tables.map(Result::unwrap).collect::<Vec<_>>() {
             connection.execute_batch(&sql).unwrap();
-            connection.execute_batch(&format!("INSERT INTO main.{name} SELECT * FROM old.{name} ORDER BY rowid DESC")).unwrap();
+            let mut statement = connection.prepare(&format!("PRAGMA old.table_info({name})")).unwrap();
+            let columns = statement.query_map([], |row| row.get::<_, String>(1)).unwrap();
+            let columns: Vec<_> = columns.map(|column| format!("\"{}\"", column.unwrap())).collect();
+            // Rows are moved, not renumbered: a table without a key of its own keeps its rowids as well.
+            let columns = format!("rowid, {}", columns.join(", "));
+            let moved =
+                format!("INSERT INTO main.\"{name}\" ({columns}) SELECT {columns} FROM old.\"{name}\" ORDER BY rowid DESC");
+            connection.execute_batch(&moved).unwrap();
         }
         drop(statement);
         connection.execute_batch("DETACH old").unwrap();

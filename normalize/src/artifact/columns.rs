@@ -5,7 +5,7 @@
 //! message or contact that a child belongs to), `message_table` (its table, where that differs by row). Ordinals are resolved once for a query.
 
 use super::Query;
-use crate::decode::time;
+use crate::decode::{UNREADABLE, time};
 use model::provenance::Provenance;
 use model::record::{
     Account, Attachment, Call, Contact, ContactPoint, DeviceFact, Location, Message, Participant, Record, Thread, Visit,
@@ -40,6 +40,10 @@ impl<'a> Cells<'a> {
             ValueRef::Null => None,
             ValueRef::Integer(number) => Some(number.to_string()),
             ValueRef::Real(number) => Some(format!("{number:?}")),
+            ValueRef::Blob(UNREADABLE) => {
+                self.wrong.push((Code::ValueUndecodable, field, "cannot be decoded".to_owned()));
+                None
+            }
             ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(match std::str::from_utf8(bytes) {
                 Ok(text) => text.to_owned(),
                 Err(error) => {
