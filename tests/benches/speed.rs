@@ -179,7 +179,9 @@ fn recovery(sets: &Sets) {
             fs::remove_dir_all(&out).unwrap();
         }
         let mut command = haul_run(&databases, &out, &sets.folder.join("key"));
-        config.into_iter().for_each(|config| drop(command.arg("--config").arg(config)));
+        if let Some(config) = config {
+            command.arg("--config").arg(config);
+        }
         expect_code(&mut command, 0);
     };
     let times = medians(&mut [&mut || run(None), &mut || run(Some(&off))]);
