@@ -62,6 +62,8 @@ pub struct Row {
     pub row_id: Option<i64>,
     /// Values of the first columns; `None` where one is lost.
     pub values: Vec<Option<Value>>,
+    /// Column of the text of which only the start is left.
+    pub cut: Option<usize>,
     /// The file it lies in.
     pub source: Source,
     /// Number of the page it lies on.
@@ -261,6 +263,7 @@ fn row(tables: &[shape::Table], place: pages::Place, found: carve::Found) -> Row
         table: found.table,
         row_id: found.row_id,
         values,
+        cut: found.cut,
         source: place.source,
         page: place.page,
         offset: place.offset.saturating_add(from as u64),

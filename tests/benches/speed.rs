@@ -3,8 +3,9 @@
 //! Sections: `bulk` (large incompressible files against two openssl processes), `phone` (the bench phone against one openssl
 //! process; made by the generator that `HAUL_BENCH_GENERATOR` names, or the one beside the project), `small` (small files a
 //! second), `units` (the same of files that are staged and given to a parser child), `definitions` (what 100 more definitions
-//! cost a database that none of them fits), `memory` (peak resident bytes of all
-//! processes, at one and three times the scale). Absolute figures move with the machine; ratios less.
+//! cost a database that none of them fits), `memory` (peak resident bytes of all processes, at one and three times the scale),
+//! `recovery` (the databases of the bench phone with recovery of deleted rows on, against off). Absolute figures move with the
+//! machine; ratios less.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark that cannot go on stops")]
 
@@ -41,7 +42,7 @@ fn main() {
     if want("definitions") {
         definitions();
     }
-    if want("phone") || want("memory") {
+    if want("phone") || want("memory") || want("recovery") {
         match generator() {
             Some(script) => {
                 let sets = Sets { script, folder: folder.path().to_owned() };
@@ -51,8 +52,11 @@ fn main() {
                 if want("memory") {
                     memory(&sets);
                 }
+                if want("recovery") {
+                    recovery(&sets);
+                }
             }
-            None => println!("phone, memory: no generator (set HAUL_BENCH_GENERATOR)"),
+            None => println!("phone, memory, recovery: no generator (set HAUL_BENCH_GENERATOR)"),
         }
     }
 }
@@ -185,6 +189,43 @@ fn phone(sets: &Sets) {
     let folder = sets.folder.clone();
     let times = medians(&mut [&mut || haul(&tree, &folder), &mut || openssl(&tree, "1")]);
     report("phone", times[0], times[1], "one openssl", 6.0);
+}
+
+fn recovery(sets: &Sets) {
+    let (tree, databases) = (sets.phone("1"), sets.folder.join("databases"));
+    let mut folders = vec![tree];
+    let mut count = 0;
+    fs::create_dir_all(&databases).unwrap();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            let name = entry.file_name().unwrap().to_string_lossy().into_owned();
+            if entry.is_dir() {
+                folders.push(entry);
+            } else if [".db", ".sqlite", ".db-wal", ".sqlite-wal", "-journal"].iter().any(|end| name.ends_with(end)) {
+                // One folder each: names repeat, and companions belong to their database.
+                let place = databases.join(entry.parent().unwrap().to_string_lossy().replace('/', "_"));
+                fs::create_dir_all(&place).unwrap();
+                fs::copy(&entry, place.join(name)).unwrap();
+                count += 1;
+            }
+        }
+    }
+    let off = sets.folder.join("off.toml");
+    fs::write(&off, "[normalize]\nrecover_rows = false\n").unwrap();
+    let run = |config: Option<&Path>| {
+        let out = sets.folder.join("recovery-out");
+        if out.exists() {
+            fs::remove_dir_all(&out).unwrap();
+        }
+        let mut command = haul_run(&databases, &out, &sets.folder.join("key"));
+        if let Some(config) = config {
+            command.arg("--config").arg(config);
+        }
+        expect_code(&mut command, 0);
+    };
+    let times = medians(&mut [&mut || run(None), &mut || run(Some(&off))]);
+    println!("recovery: {count} files");
+    report("recovery", times[0], times[1], "recover_rows = false", 2.0);
 }
 
 fn memory(sets: &Sets) {

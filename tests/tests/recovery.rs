@@ -9,7 +9,7 @@ mod bounds;
 mod states;
 
 use model::State;
-use normalize::recover::{Doubts, Recovered, Row, Value};
+use normalize::recover::{Recovered, Row, Value};
 use normalize::scratch::Evidence;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
@@ -142,14 +142,14 @@ fn agrees(value: &Value, wanted: &str) -> bool {
 
 /// Whether a row is that of the key: with every value, or in what is left of it.
 fn matches(row: &Row, wanted: &[String]) -> Option<bool> {
-    let last = row.values.iter().rposition(Option::is_some)?;
+    row.values.iter().flatten().next()?;
     let mut whole = row.values.len() == wanted.len();
     for (index, value) in row.values.iter().enumerate() {
         let wanted = wanted.get(index)?;
         match value {
             None => whole = false,
             Some(value) if agrees(value, wanted) => {}
-            Some(Value::Text(start)) if row.doubts.has(Doubts::CUT) && index == last && wanted.as_bytes().starts_with(start) => {
+            Some(Value::Text(start)) if row.cut == Some(index) && wanted.as_bytes().starts_with(start) => {
                 whole = false;
             }
             Some(_) => return None,
@@ -312,8 +312,7 @@ fn score(path: &Path, key: &Path, show: bool) -> Score {
             Some(place) => {
                 let whole = matches(row, open[place]) == Some(true);
                 open.remove(place);
-                let cut = row.doubts.has(Doubts::CUT).then(|| row.values.iter().rposition(Option::is_some)).flatten();
-                let read = |column: usize| row.values.get(column).is_some_and(Option::is_some) && cut != Some(column);
+                let read = |column: usize| row.values.get(column).is_some_and(Option::is_some) && row.cut != Some(column);
                 score.paired += u32::from(read(1) && read(2));
                 if whole {
                     score.whole += 1

@@ -120,7 +120,8 @@ impl Worker<'_> {
         let raw = item.path_raw.clone().unwrap_or_else(|| item.path.clone().into_bytes());
         let prefix = open::ufdr::unpacked::folder_of(&raw).unwrap_or_default().to_vec();
         let depth = place.depth.saturating_add(1);
-        let inner = Arc::new(Place { parent: Some(item.id), prefix, depth, in_order: place.in_order });
+        let (in_order, keys) = (place.in_order, place.keys.clone());
+        let inner = Arc::new(Place { parent: Some(item.id), prefix, depth, in_order, keys });
         report.troubles().iter().try_for_each(|trouble| self.note(item, trouble.clone()))?;
         let bytes = entries.iter().map(|entry| entry.size).fold(0u64, u64::saturating_add);
         self.exhibited.watch.listed(entries.len() as u64, bytes);

@@ -348,6 +348,7 @@ pub fn live_as_recovered(connection: &Connection) -> rusqlite::Result<Recovered>
                 table,
                 row_id: Some(row_id),
                 values,
+                cut: None,
                 source: Source::Database,
                 page: 1,
                 offset,

@@ -110,6 +110,8 @@ pub struct Found {
     pub row_id: Option<i64>,
     /// Its values; `None` where one is lost.
     pub values: Vec<Option<Value>>,
+    /// Column of the text of which only the start is left.
+    pub cut: Option<usize>,
     /// First byte of the cell and first byte behind it.
     pub range: (usize, usize),
     /// What was reconstructed.
@@ -258,7 +260,7 @@ impl Carver<'_> {
     /// Lays values out. `None` where a text is none.
     fn row(&self, table: usize, serials: &[u64], body: &[u8], named: bool) -> Option<Found> {
         let columns = &self.tables.get(table)?.columns;
-        let mut found = Found { table, row_id: None, values: Vec::new(), range: (0, 0), doubts: Doubts::default() };
+        let mut found = Found { table, row_id: None, values: Vec::new(), cut: None, range: (0, 0), doubts: Doubts::default() };
         let mut at = 0usize;
         for (serial, column) in serials.iter().zip(columns) {
             let end = at.saturating_add(usize::try_from(body_length(*serial)?).ok()?);
@@ -272,6 +274,7 @@ impl Carver<'_> {
                     found.values.push(None);
                     continue;
                 }
+                found.cut = Some(found.values.len());
                 if let Err(error) = std::str::from_utf8(bytes)
                     && error.error_len().is_none()
                 {

@@ -76,7 +76,7 @@ fn weight(value: &Value) -> usize {
 
 /// What tells a row best: its longest whole value, or the start of a text that was cut short.
 fn telling(row: &Row) -> Option<Telling> {
-    let cut = row.values.iter().rposition(Option::is_some).filter(|_| row.doubts.has(Doubts::CUT));
+    let cut = row.cut;
     let values = row.values.iter().enumerate().filter_map(|(index, value)| Some((index, value.as_ref()?)));
     let whole = values.filter(|(index, _)| Some(*index) != cut);
     let best = whole.max_by_key(|(index, value)| (weight(value), std::cmp::Reverse(*index)));
@@ -129,14 +129,11 @@ impl Index {
     }
 }
 
-/// Whether every value that a row has equals that of a live one; of a cut row the last one may go on.
+/// Whether every value that a row has equals that of a live one; a text that was cut short may go on.
 fn same(row: &Row, live: &[ValueRef<'_>]) -> bool {
-    let last = row.values.iter().rposition(Option::is_some);
     row.values.iter().zip(live).enumerate().all(|(index, (own, live))| match (own, live) {
         (None, _) => true,
-        (Some(Value::Text(own)), ValueRef::Text(live)) if row.doubts.has(Doubts::CUT) && Some(index) == last => {
-            live.starts_with(own)
-        }
+        (Some(Value::Text(own)), ValueRef::Text(live)) if Some(index) == row.cut => live.starts_with(own),
         (Some(own), live) => own.equals(*live),
     })
 }
@@ -270,13 +267,10 @@ fn distinct(table: &Table, mut rows: Vec<Row>, problems: &mut Vec<Obstacle>) -> 
 
 /// Whether a row says all that another does.
 fn covers(better: &Row, other: &Row) -> bool {
-    let last = other.values.iter().rposition(Option::is_some);
     (other.row_id.is_none() || other.row_id == better.row_id)
         && other.values.iter().enumerate().all(|(index, own)| match (own, better.values.get(index)) {
             (None, _) => true,
-            (Some(Value::Text(own)), Some(Some(Value::Text(whole)))) if other.doubts.has(Doubts::CUT) && Some(index) == last => {
-                whole.starts_with(own)
-            }
+            (Some(Value::Text(own)), Some(Some(Value::Text(whole)))) if Some(index) == other.cut => whole.starts_with(own),
             (Some(own), Some(Some(whole))) => own == whole,
             _ => false,
         })

@@ -221,3 +221,22 @@ fn a_transaction_that_was_killed_leaves_both_its_states() {
     let (spilled, missing) = (found.intersection(&never).count(), never.difference(&found).count());
     assert!(found.is_subset(&never) && spilled > 3_000, "{spilled} found, {missing} missing");
 }
+
+/// Copies that the balancing of a tree leaves behind, whole or cut, are no earlier state of anything.
+#[test]
+fn what_balancing_leaves_behind_is_live() {
+    for size in [512, 1024] {
+        let writer = Writer::new(&format!("PRAGMA page_size = {size}"));
+        writer.run("CREATE TABLE m (key TEXT NOT NULL, chat TEXT, body BLOB, class TEXT NOT NULL, id INTEGER PRIMARY KEY)");
+        for number in (0..300).rev() {
+            let values =
+                (format!("key {number}"), "34000", vec![7u8; number % 200], format!("a class of number {number}"), number as i64);
+            writer.connection.execute("INSERT INTO m VALUES (?1, ?2, ?3, ?4, ?5)", values).unwrap();
+        }
+        let seized = writer.seize();
+        let limits = config::Settings::default().normalize;
+        let evidence = Evidence::open(seized.path(), &limits, None, true).unwrap();
+        let recovered = Recovered::read(&evidence.connection, seized.path()).unwrap();
+        assert_eq!(recovered.rows, [], "{size}");
+    }
+}

@@ -6,7 +6,7 @@
 
 use super::{Carver, Chain, Doubts, Found, Header, Space};
 use crate::find::pages::{Kind, be16, be32};
-use crate::find::row::{body_length, is_text, varint};
+use crate::find::row::{body_length, is_text, is_value, varint};
 use crate::recover::shape::{Affinity, Table};
 use crate::recover::value::Value;
 
@@ -108,6 +108,11 @@ impl Carver<'_> {
                 let first = be32(space.page, end - 4)?;
                 body.extend(chain(first, reading.payload - local as u64));
             }
+        }
+        // How long a text of a lost type was is known from the end of its cell only: without that, its letters would be made up.
+        let open = doubts.has(Doubts::CUT) || doubts.has(Doubts::END);
+        if open && doubts.has(Doubts::FIRST) && reading.serials.first().is_some_and(|serial| is_value(*serial)) {
+            return None;
         }
         let mut found = self.row(table, &reading.serials, &body, false)?;
         // A row of which no byte is left but of the column that was inferred is chance; 0 and 1 take none.
