@@ -7,7 +7,9 @@ mod leveldb;
 mod lines;
 mod mail;
 mod node;
+mod telegram_config;
 mod telegram_export;
+mod telegram_html;
 mod ufdr;
 mod vcard;
 mod wallet;
@@ -106,10 +108,12 @@ pub const PARSERS: &[&dyn Parser] = &[
     &wallet::Wallet,
     &leveldb::LevelDb,
     &whatsapp_text::WhatsappText,
+    &telegram_config::TelegramConfig,
     &device::IosDevice,
     &device::AndroidProperties,
     &device::AndroidSettings,
     &device::Ufed,
+    &telegram_html::TelegramHtml,
     &document::Html,
     &document::OfficeXml,
     &document::Rtf,
