@@ -10,6 +10,7 @@ mod node;
 mod telegram_config;
 mod telegram_export;
 mod telegram_html;
+mod telegram_locked;
 mod ufdr;
 mod vcard;
 mod wallet;
@@ -109,6 +110,7 @@ pub const PARSERS: &[&dyn Parser] = &[
     &leveldb::LevelDb,
     &whatsapp_text::WhatsappText,
     &telegram_config::TelegramConfig,
+    &telegram_locked::TelegramLocked,
     &device::IosDevice,
     &device::AndroidProperties,
     &device::AndroidSettings,
