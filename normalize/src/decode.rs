@@ -13,6 +13,7 @@ pub mod kakaotalk;
 mod md5_hex;
 pub mod path;
 pub mod phone;
+pub mod postbox;
 pub mod protobuf;
 pub mod telegram;
 pub mod time;
@@ -42,6 +43,7 @@ pub fn register(connection: &Connection, region: Option<&str>) -> rusqlite::Resu
     kakaotalk::register(connection)?;
     md5_hex::register(connection)?;
     path::register(connection, "")?;
+    postbox::register(connection)?;
     protobuf::register(connection)?;
     telegram::register(connection)?;
     time::register(connection)?;

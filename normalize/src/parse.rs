@@ -8,7 +8,10 @@ mod leveldb;
 mod lines;
 mod mail;
 mod node;
+mod telegram_config;
 mod telegram_export;
+mod telegram_html;
+mod telegram_locked;
 mod ufdr;
 mod vcard;
 mod wallet;
@@ -114,11 +117,14 @@ pub const PARSERS: &[&dyn Parser] = &[
     &leveldb::LevelDb,
     &whatsapp_owner::WhatsappOwner,
     &whatsapp_text::WhatsappText,
+    &telegram_config::TelegramConfig,
+    &telegram_locked::TelegramLocked,
     &device::IosDevice,
     &device::AndroidProperties,
     &device::AndroidSettings,
     &device::AndroidPersistent,
     &device::Ufed,
+    &telegram_html::TelegramHtml,
     &document::Html,
     &document::OfficeXml,
     &document::Rtf,

@@ -48,7 +48,12 @@ thread_local! {
 }
 
 /// A field of the object in the first argument.
-fn field(context: &Context<'_>, name: usize, what: &'static str, decode: impl FnOnce(&[u8]) -> Fields) -> Option<Value> {
+pub(super) fn field(
+    context: &Context<'_>,
+    name: usize,
+    what: &'static str,
+    decode: impl FnOnce(&[u8]) -> Fields,
+) -> Option<Value> {
     let (blob, name) = (bytes(context, 0)?, text(context, name)?);
     LAST.with_borrow_mut(|(kind, last, fields)| {
         if *kind != what || last != blob {
@@ -61,13 +66,13 @@ fn field(context: &Context<'_>, name: usize, what: &'static str, decode: impl Fn
 }
 
 /// Adds a field that is there.
-fn put(fields: &mut Fields, name: &'static str, value: Option<impl Into<Value>>) {
+pub(super) fn put(fields: &mut Fields, name: &'static str, value: Option<impl Into<Value>>) {
     if let Some(value) = value {
         fields.insert(name, value.into());
     }
 }
 
 /// The value of a field that says why the object could not be read.
-fn undecodable(reason: String) -> Value {
+pub(super) fn undecodable(reason: String) -> Value {
     Value::Blob(Undecodable(reason).pack())
 }

@@ -8,8 +8,8 @@ use serde_json::{Map, json};
 /// Bit of the number of a secret chat's dialog, since 2021.
 const SECRET: i64 = 1 << 62;
 
-/// Key of whom a dialog is with: positive numbers are users, negative ones groups and channels; secret chats have a bit of their own, before
-/// 2021 the upper half of the number.
+/// Key of a dialog: positive numbers are users, and keyed as those are; negative ones are groups and channels, which the number does not
+/// tell apart; secret chats have a bit of their own, before 2021 the upper half of the number.
 pub fn of_dialog(dialog: i64) -> Option<String> {
     match dialog {
         0 => None,
@@ -17,7 +17,7 @@ pub fn of_dialog(dialog: i64) -> Option<String> {
         user if user > 0 && user >> 32 != 0 && user & 0xffff_ffff == 0 => Some(format!("secret{}", user >> 32)),
         user if user > 0 => Some(format!("user{user}")),
         secret if secret & 0xffff_ffff == 0 => Some(format!("secret{}", secret >> 32)),
-        group => Some(format!("chat{}", group.unsigned_abs())),
+        group => Some(group.to_string()),
     }
 }
 

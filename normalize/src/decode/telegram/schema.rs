@@ -127,8 +127,11 @@ mod tests {
                 Kind::Double => "double".to_owned(),
                 Kind::Text | Kind::Bytes => "string".to_owned(),
                 Kind::Bit => "true".to_owned(),
-                Kind::Vector(inner, true) => format!("Vector {}", word(inner)),
-                Kind::Vector(inner, false) => format!("vector {}", word(inner)),
+                Kind::Vector(inner, numbered) => {
+                    // Only bytes that are a field of their own count as string.
+                    let inner = if **inner == Kind::Bytes { "bytes".to_owned() } else { word(inner) };
+                    format!("{} {inner}", if *numbered { "Vector" } else { "vector" })
+                }
                 Kind::Of(of) => (*of).to_owned(),
             }
         }
