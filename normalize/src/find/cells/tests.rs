@@ -220,28 +220,6 @@ fn deleted_rows_stay_in_sight() {
     }
 }
 
-/// A table that no definition can read rows of, and an index whose table's page was reused: their deleted rows are found by place.
-#[test]
-fn deleted_rows_of_indexes_and_tables_without_rowid_stay_in_sight() {
-    let without = "CREATE TABLE t (id INTEGER, before TEXT, address TEXT PRIMARY KEY, after TEXT) WITHOUT ROWID";
-    for table in [&[without][..], &[TABLE, "CREATE INDEX i ON t (address)"]] {
-        for statement in ["DELETE FROM t WHERE id % 3 = 0", "DELETE FROM t", "DROP TABLE t"] {
-            let setup: Vec<&str> = std::iter::once("PRAGMA secure_delete=0").chain(table.iter().copied()).collect();
-            let (_folder, path) = database(&setup, |connection| {
-                rows(connection, 0, 400, 5);
-                connection.execute_batch(statement).unwrap();
-            });
-            let (found, bodies) = sightings(&Scratch::of(&path));
-            let content = std::fs::read(&path).unwrap();
-            let left = |number: &usize| memchr::memmem::find(&content, address(*number).as_bytes()).is_some();
-            let lost: Vec<_> = missing(&found, 0..400).into_iter().filter(left).collect();
-            assert_eq!(lost, [] as [usize; 0], "{table:?} {statement}");
-            assert!(found.iter().filter(|sighting| sighting.row.is_none()).all(|sighting| sighting.byte_offset.is_some()));
-            assert_eq!(problems(&bodies), [], "{table:?} {statement}");
-        }
-    }
-}
-
 #[test]
 fn a_write_ahead_log_is_searched_and_announces_its_own() {
     let (_folder, path) = database(&["PRAGMA journal_mode=WAL", "PRAGMA wal_autocheckpoint=0", TABLE], |connection| {
