@@ -7,6 +7,7 @@ mod leveldb;
 mod lines;
 mod mail;
 mod node;
+mod picture;
 mod telegram_export;
 mod ufdr;
 mod vcard;
@@ -114,4 +115,6 @@ pub const PARSERS: &[&dyn Parser] = &[
     &document::OfficeXml,
     &document::Rtf,
     &document::pdf::PdfDocument,
+    &document::ole::Ole,
+    &picture::Picture,
 ];
