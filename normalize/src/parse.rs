@@ -8,6 +8,7 @@ mod leveldb;
 mod lines;
 mod mail;
 mod node;
+mod picture;
 mod telegram_config;
 mod telegram_export;
 mod telegram_html;
@@ -129,4 +130,6 @@ pub const PARSERS: &[&dyn Parser] = &[
     &document::OfficeXml,
     &document::Rtf,
     &document::pdf::PdfDocument,
+    &document::ole::Ole,
+    &picture::Picture,
 ];

@@ -5,6 +5,7 @@ pub mod charset;
 pub mod html;
 pub mod inside;
 pub mod office_xml;
+pub mod ole;
 pub mod pdf;
 pub mod rtf;
 

@@ -12,8 +12,10 @@ use std::fs::File;
 use std::io::BufReader;
 
 mod address;
+mod dbx;
 mod mbox;
 mod message;
+pub mod outlook;
 mod parts;
 #[cfg(test)]
 mod tests;
@@ -60,6 +62,8 @@ enum Kind {
     Emlx(u64, u64),
     /// A mailbox.
     Mbox,
+    /// A folder of Outlook Express.
+    Dbx,
     /// A body whose headers are gone: it begins with a MIME boundary.
     Headless,
 }
@@ -70,7 +74,7 @@ impl Parser for Mail {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn identify(&self, input: &Input<'_>) -> bool {
@@ -83,6 +87,7 @@ impl Parser for Mail {
         let mut reading = Reading::new(emit, input.limits);
         let read = match kind {
             Kind::Mbox => mailbox(input, cap, &mut reading),
+            Kind::Dbx => File::open(input.folder.join("main")).and_then(|file| dbx::read(file, cap, &mut reading)),
             _ => {
                 let content = match input.content(input.limits.cap_value_bytes, "message", reading.emit) {
                     Ok(content) => content,
@@ -107,6 +112,9 @@ impl Parser for Mail {
 
 /// How content that begins so holds mail; `None` if it holds none.
 fn kind(head: &[u8], name: &[u8]) -> Option<Kind> {
+    if dbx::is_dbx(head) {
+        return Some(Kind::Dbx);
+    }
     let name = name.to_ascii_lowercase();
     let named = [b".eml".as_slice(), b".emlx", b".mht", b".mhtml"].iter().any(|end| name.ends_with(end));
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
@@ -164,7 +172,7 @@ fn single(kind: Kind, content: &[u8], reading: &mut Reading<'_, '_>) {
                 (rest, &[])
             },
         );
-    let mut source = Source { base: start, received: None, extra: Vec::new(), headless: kind == Kind::Headless };
+    let mut source = Source { base: start, received: None, extra: Vec::new(), encoded: None, headless: kind == Kind::Headless };
     if let (Kind::Emlx(..), Some(list)) = (kind, model::plist::Plist::open(tail.trim_ascii())) {
         source.received =
             list.get(&["date-received"]).and_then(model::plist::Value::integer).map(|time| Stamp::integer(time, TimeUnit::UnixS));

@@ -1,7 +1,10 @@
 //! Files that stand inside of others: attachments, members of archives, files inside of documents, in any nesting.
 
-use super::{Pieces, html, pdf, rtf};
+mod archive;
+
+use super::{Pieces, html, ole, pdf, rtf};
 use crate::emit::Emit;
+use crate::parse::picture;
 use model::Code;
 
 /// Files inside of files inside of files that are opened.
@@ -11,18 +14,28 @@ const DEPTH_MOST: u32 = 8;
 pub struct Budget {
     depth: u32,
     left: usize,
+    /// Bytes that may come out of one packed file.
+    most: usize,
+    /// Most pixels of a picture that is searched for QR codes.
+    qr_pixels_most: u64,
 }
 
 impl Budget {
     /// For an item that nothing was unpacked of.
     pub fn of(limits: &config::Normalize) -> Budget {
+        let most = usize::try_from(limits.cap_value_bytes).unwrap_or(usize::MAX);
         // A few times the largest value: an item is a whole, not one of its values.
-        Budget { depth: 0, left: usize::try_from(limits.cap_value_bytes.saturating_mul(16)).unwrap_or(usize::MAX) }
+        Budget { depth: 0, left: most.saturating_mul(16), most, qr_pixels_most: limits.qr_pixels_most }
     }
 
     /// Bytes that may still be unpacked.
     pub fn left(&self) -> usize {
         self.left
+    }
+
+    /// Bytes that the next packed file may give.
+    pub fn room(&self) -> usize {
+        self.left.min(self.most)
     }
 
     /// Takes from what may be unpacked.
@@ -55,8 +68,17 @@ fn open(bytes: &[u8], name: &str, place: (u64, u64), emit: &mut Emit<'_>, budget
         pieces.finish();
     } else if pdf::is_pdf(bytes) {
         pdf::read(bytes.to_vec(), &mut Pieces::within(emit, name, place), budget);
-    } else {
-        if let Some(what) = packed(bytes) {
+    } else if ole::is_ole(bytes) {
+        // What cannot be read of it is told by its reader.
+        let _whole = ole::read(bytes, name, place, emit, budget);
+    } else if picture::is_picture(bytes) {
+        if let Err(reason) = picture::codes(bytes, name, place, budget.qr_pixels_most, emit) {
+            emit.problem(Code::Unsupported, format!("{name}: {reason}"));
+        }
+        // Its bytes may hold texts, too.
+        return false;
+    } else if !archive::open(bytes, name, place, emit, budget) {
+        if let Some(what) = unopened(bytes) {
             emit.problem(Code::Unsupported, format!("{name} at byte {}: {what} is not opened", place.0));
         }
         return false;
@@ -64,13 +86,13 @@ fn open(bytes: &[u8], name: &str, place: (u64, u64), emit: &mut Emit<'_>, budget
     true
 }
 
-/// What holds further files that are packed.
-fn packed(bytes: &[u8]) -> Option<&'static str> {
+/// What holds further files that are packed, and is not opened here.
+fn unopened(bytes: &[u8]) -> Option<&'static str> {
     Some(match bytes {
-        [b'P', b'K', 3, 4, ..] => "a zip or new Office document",
-        [0x1f, 0x8b, 8, ..] => "a gzip file",
         [b'7', b'z', 0xbc, 0xaf, ..] => "a 7z archive",
         [b'R', b'a', b'r', b'!', ..] => "a RAR archive",
+        [b'B', b'Z', b'h', ..] => "a bzip2 file",
+        [0xfd, b'7', b'z', b'X', b'Z', ..] => "an xz file",
         _ => return None,
     })
 }

@@ -24,6 +24,8 @@ pub struct Source {
     pub received: Option<Stamp>,
     /// What else the program says.
     pub extra: Vec<(String, Value)>,
+    /// The range that it stands in, where it is in pieces there.
+    pub encoded: Option<(u64, u64)>,
     /// Whether its headers are gone: it begins with the boundary of its parts.
     pub headless: bool,
 }
@@ -101,7 +103,7 @@ impl<'r, 'e> Reading<'r, 'e> {
 
     /// Reads one message of the item.
     pub fn message(&mut self, bytes: &[u8], source: Source) {
-        let within = (source.base, bytes.len() as u64);
+        let within = source.encoded.unwrap_or((source.base, bytes.len() as u64));
         let bytes = self.bounded(bytes, source.base);
         let made;
         let (content, head) = match boundary(bytes).filter(|_| source.headless) {
@@ -112,7 +114,7 @@ impl<'r, 'e> Reading<'r, 'e> {
             }
             None => (bytes, 0),
         };
-        let place = Place { base: i128::from(source.base) - head as i128, encoded: None, path: String::new() };
+        let place = Place { base: i128::from(source.base) - head as i128, encoded: source.encoded, path: String::new() };
         let locator = Locator::Bytes { offset: within.0, length: within.1 };
         self.messages[0] += 1;
         match MessageParser::default().parse(content).filter(|message| !message.parts.is_empty()) {

@@ -202,3 +202,42 @@ fn hostile_mail_ends_with_problems() {
         Scratch::new("a.eml", format!("From: a@b.c\nMessage-ID: <1>\n{body}").as_bytes()).parse(&Mail);
     }
 }
+
+/// A document in a zip in a packed tar, a PDF, a workbook and a picture: files of other programs, attached to one message.
+#[test]
+fn what_stands_in_attachments_is_found_however_deep() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/mail/papers/input/papers.eml");
+    let bodies = Scratch::of(&path).parse(&Mail);
+    let found = sightings(&bodies);
+    let has = |value: &str, field: &str| found.iter().any(|(seen, place, _)| seen == value && place.contains(field));
+    assert!(has("TJRyWwFs9wTFGZg3JbrVriFbNfCug5tDeC", "deep/inner.zip offer.docx word/document.xml"), "{found:?}");
+    assert!(has("1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa", "(invoice.pdf) page 1"), "{found:?}");
+    assert!(has("0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", "(book.xls) stream Workbook"), "{found:?}");
+    let codes: Vec<_> =
+        messages(&bodies).into_iter().filter(|message| message.message_type.as_deref() == Some("qr_code")).collect();
+    assert_eq!(codes.len(), 2);
+    assert_eq!(problems(&bodies), vec![]);
+}
+
+/// The folder itself counts its messages, at byte 0xc4.
+#[test]
+fn a_folder_of_outlook_express_has_as_many_messages_as_it_lists() {
+    let path = corpus("iped/test_OutlookDBX.dbx");
+    if !path.exists() {
+        return;
+    }
+    let content = std::fs::read(&path).unwrap();
+    let bodies = Scratch::of(&path).parse(&Mail);
+    // Messages inside of others have a way to them, not a range.
+    let outer =
+        messages(&bodies).into_iter().filter(|message| matches!(message.provenance.locator, model::Locator::Bytes { .. }));
+    let listed = u32::from_le_bytes(content[0xc4..0xc8].try_into().unwrap());
+    assert_eq!(
+        (outer.count(), problems(&bodies).iter().filter(|problem| problem.0 != "date_ambiguous").count()),
+        (listed as usize, 0)
+    );
+    assert!(messages(&bodies).iter().all(|message| message.sender.is_some() && message.subject.is_some()));
+    // Cut, it gives what is there and says what is not.
+    let cut = Scratch::new("a.dbx", &content[..content.len() / 2]).parse(&Mail);
+    assert!(messages(&cut).len() < listed as usize && problems(&cut).iter().any(|problem| problem.0 == "missing"));
+}

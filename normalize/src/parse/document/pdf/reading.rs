@@ -31,7 +31,8 @@ const END_MARK: &[u8] = b"%%EOF";
 /// Reads a document and its earlier states.
 pub fn read(pdf: &Pdf, content: &Arc<Vec<u8>>, pieces: &mut Pieces<'_, '_>, budget: &mut Budget) -> End {
     let known = Known::new(text_budget());
-    let mut reading = Reading { pieces, budget, prefix: String::new(), known, seen: HashSet::new(), whole: true };
+    let mut reading =
+        Reading { pieces, budget, prefix: String::new(), known, seen: HashSet::new(), names: HashSet::new(), whole: true };
     reading.document(pdf);
     if memmem::rfind(content, END_MARK).is_none() {
         reading.trouble(Code::Truncated, "ends without its end mark");
@@ -65,6 +66,8 @@ struct Reading<'p, 'e, 'u> {
     known: Known<'static>,
     /// Hashes of texts that were put: an earlier state repeats most of the later.
     seen: HashSet<u64>,
+    /// Names that were given.
+    names: HashSet<String>,
     whole: bool,
 }
 
@@ -82,9 +85,15 @@ impl Reading<'_, '_, '_> {
     }
 
     fn put(&mut self, name: &str, place: (u64, u64), text: &str) {
-        if self.is_new(text.as_bytes()) {
-            self.pieces.put(&format!("{}{name}", self.prefix), place.0, place.1, text);
+        if !self.is_new(text.as_bytes()) {
+            return;
         }
+        // Keys may be made so that two ways look like one.
+        let mut name = format!("{}{name}", self.prefix);
+        while !self.names.insert(name.clone()) {
+            name.push('\'');
+        }
+        self.pieces.put(&name, place.0, place.1, text);
     }
 
     fn document(&mut self, pdf: &Pdf) {
