@@ -8,6 +8,8 @@ pub mod bplist;
 pub mod extra;
 pub mod gzip;
 pub mod imessage;
+pub mod json;
+pub mod kakaotalk;
 mod md5_hex;
 pub mod path;
 pub mod phone;
@@ -37,6 +39,8 @@ pub fn register(connection: &Connection, region: Option<&str>) -> rusqlite::Resu
     extra::register(connection)?;
     gzip::register(connection)?;
     imessage::register(connection)?;
+    json::register(connection)?;
+    kakaotalk::register(connection)?;
     md5_hex::register(connection)?;
     path::register(connection, "")?;
     postbox::register(connection)?;

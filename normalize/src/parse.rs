@@ -1,5 +1,6 @@
 //! What is not SQLite, or more than a definition can say: one file a format.
 
+mod chat_export;
 mod device;
 mod document;
 mod json_stream;
@@ -103,6 +104,11 @@ pub trait Parser: Sync {
 /// Every parser, the most particular first.
 pub const PARSERS: &[&dyn Parser] = &[
     &telegram_export::TelegramExport,
+    &chat_export::META,
+    &chat_export::DISCORD,
+    &chat_export::DISCORD_PACKAGE,
+    &chat_export::SLACK,
+    &chat_export::ANDROID,
     &ufdr::Ufdr,
     &vcard::Vcard,
     &mail::Mail,

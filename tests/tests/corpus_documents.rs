@@ -7,7 +7,7 @@ use model::record::Message;
 use model::{Body, ItemStatus, Record};
 use normalize::artifact::Set;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use tests::unit::Unit;
 
@@ -154,6 +154,48 @@ fn telegram_exports_have_as_many_messages_as_told() {
     assert_eq!(told, wanted);
 }
 
+/// The names of the files are the peer's counts; of Instagram's the peer expects two.
+#[test]
+fn exports_of_discord_messenger_and_instagram_have_as_many_messages_as_told() {
+    for (path, messages, senders) in [
+        // A call is a message of Discord's that the peer leaves out.
+        ("discord/chat-analytics-DM_2A_2M.json", 3, 2),
+        ("discord/chat-analytics-SV_5A_5M.json", 5, 5),
+        ("messenger/chat-analytics-2A_7M.json", 7, 2),
+        ("instagram/chatminer-test_export.json", 2, 2),
+    ] {
+        let Some(file) = corpus(&format!("chat-exports/{path}")) else { return };
+        let read = Read::of(&file);
+        assert_eq!((read.messages().len(), read.senders().len()), (messages, senders), "{path}");
+        assert_eq!((read.problems.len(), read.status), (0, ItemStatus::Parsed), "{path}");
+    }
+}
+
+/// The manifest's count of a workspace: 4 users, 2 channels of 102 and 56 messages.
+#[test]
+fn a_workspace_of_slack_has_as_many_messages_as_counted() {
+    let Some(file) = corpus("chat-exports/slack/testarchive.zip") else { return };
+    let mut archive = zip::ZipArchive::new(std::fs::File::open(file).unwrap()).unwrap();
+    let (mut records, mut threads) = (BTreeMap::new(), BTreeMap::new());
+    for number in 0..archive.len() {
+        let mut entry = archive.by_index(number).unwrap();
+        let (path, mut content) = (entry.name().unwrap().into_owned(), Vec::new());
+        std::io::Read::read_to_end(&mut entry, &mut content).unwrap();
+        for body in Unit::new(&path, &content).read(&Set::load(None).unwrap()) {
+            let Body::Record(record) = body else { continue };
+            if let Record::Message(message) = &record {
+                *threads.entry(message.thread_key.clone().unwrap()).or_insert(0) += 1;
+            }
+            let kept = !matches!(&record, Record::Thread(thread) if thread.implied);
+            let kept =
+                kept && !matches!(&record, Record::Account(account) if !path.ends_with("users.json") && account.extra.is_none());
+            *records.entry(record.kind()).or_insert(0) += u32::from(kept);
+        }
+    }
+    assert_eq!(threads, BTreeMap::from([("enrique".to_owned(), 102), ("traveling-sailor".to_owned(), 56)]));
+    assert_eq!((records["message"], records["thread"], records["account"]), (158, 2, 4), "{records:?}");
+}
+
 #[test]
 fn documents_of_other_kinds_are_not_claimed() {
     for folder in ["chat-exports", "case-uco", "watchlists"] {
@@ -166,7 +208,9 @@ fn documents_of_other_kinds_are_not_claimed() {
                 if path.is_dir() {
                     folders.push(path);
                 } else if std::fs::metadata(&path).unwrap().len() < 8 << 20
-                    && !["/whatsapp/", "/telegram/"].iter().any(|kind| text.contains(kind))
+                    && !["/whatsapp/", "/telegram/", "/discord/", "/messenger/", "/instagram/"]
+                        .iter()
+                        .any(|kind| text.contains(kind))
                 {
                     let read = Read::of(&path);
                     let said = (read.count("message"), read.count("contact"));

@@ -240,7 +240,7 @@ fn the_order_of_rows_in_the_file_does_not_matter() {
     }
 }
 
-/// The same tables in reverse order, on small pages, with their rows put in from the last to the first under the numbers they had.
+/// The same tables in reverse order, on small pages, with their rows put in from the last to the first.
 fn reordered(content: &[u8]) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let old = folder.path().join("old.db");
@@ -256,14 +256,14 @@ fn reordered(content: &[u8]) -> Vec<u8> {
         let tables = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))).unwrap();
         for (name, sql) in tables.map(Result::unwrap).collect::<Vec<_>>() {
             connection.execute_batch(&sql).unwrap();
-            let mut columns = connection
-                .prepare(&format!("SELECT '\"' || name || '\"' FROM pragma_table_xinfo('{name}') WHERE hidden = 0"))
-                .unwrap();
-            let columns: Vec<String> = columns.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-            let columns = columns.join(", ");
-            let copy =
-                format!("INSERT INTO main.{name} (rowid, {columns}) SELECT rowid, {columns} FROM old.{name} ORDER BY rowid DESC");
-            connection.execute_batch(&copy).unwrap();
+            let mut statement = connection.prepare(&format!("PRAGMA old.table_info({name})")).unwrap();
+            let columns = statement.query_map([], |row| row.get::<_, String>(1)).unwrap();
+            let columns: Vec<_> = columns.map(|column| format!("\"{}\"", column.unwrap())).collect();
+            // Rows are moved, not renumbered: a table without a key of its own keeps its rowids as well.
+            let columns = format!("rowid, {}", columns.join(", "));
+            let moved =
+                format!("INSERT INTO main.\"{name}\" ({columns}) SELECT {columns} FROM old.\"{name}\" ORDER BY rowid DESC");
+            connection.execute_batch(&moved).unwrap();
         }
         drop(statement);
         connection.execute_batch("DETACH old").unwrap();

@@ -1,4 +1,4 @@
-//! One compressed stream: gzip (RFC 1952), bzip2, xz, Zstandard (RFC 8878). A tar inside is opened at once, as `tar.gz` and so on.
+//! One compressed stream: gzip (RFC 1952), zlib (RFC 1950), bzip2, xz, Zstandard (RFC 8878). A tar inside is opened at once, as `tar.gz` and so on.
 
 use super::{Container, Entry, Format, Guarded, Trouble, Visitor, tar};
 use crate::evidence::Source;
@@ -19,6 +19,7 @@ const XZ_MEMORY_MAX: u64 = 256 << 20;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Method {
     Gzip,
+    Zlib,
     Bzip2,
     Xz,
     Zstd,
@@ -31,6 +32,7 @@ impl Method {
             [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..] => Some(Method::Bzip2),
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Method::Xz),
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Method::Zstd),
+            [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] if inflates(head) => Some(Method::Zlib),
             _ => None,
         }
     }
@@ -38,6 +40,7 @@ impl Method {
     fn names(self) -> (&'static str, &'static str) {
         match self {
             Method::Gzip => ("gzip", "tar.gz"),
+            Method::Zlib => ("zlib", "tar.zlib"),
             Method::Bzip2 => ("bzip2", "tar.bz2"),
             Method::Xz => ("xz", "tar.xz"),
             Method::Zstd => ("zstd", "tar.zst"),
@@ -49,10 +52,22 @@ impl Method {
     }
 }
 
+/// Whether a beginning is that of a zlib stream. Its two bytes say little: what follows must inflate, as far as the beginning goes, and to
+/// more than chance gives, or end with the right checksum.
+fn inflates(head: &[u8]) -> bool {
+    let mut start = Vec::new();
+    let ended = flate2::read::ZlibDecoder::new(head).take(INFLATED_BYTES).read_to_end(&mut start).is_ok();
+    ended && !start.is_empty() || start.len() as u64 >= INFLATED_BYTES / 4
+}
+
+/// Bytes that a beginning is inflated to, at most, to see whether it is a zlib stream.
+const INFLATED_BYTES: u64 = 4096;
+
 /// Decompresses every member, frame or stream that follows the first.
 pub(super) fn decoder(method: Method, reader: impl BufRead + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     Ok(match method {
         Method::Gzip => steady(flate2::bufread::MultiGzDecoder::new(reader)),
+        Method::Zlib => steady(flate2::bufread::ZlibDecoder::new(reader)),
         Method::Bzip2 => steady(bzip2::bufread::MultiBzDecoder::new(reader)),
         Method::Xz => {
             let stream = liblzma::stream::Stream::new_auto_decoder(XZ_MEMORY_MAX, liblzma::stream::CONCATENATED)?;

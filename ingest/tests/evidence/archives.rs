@@ -344,6 +344,29 @@ fn ten_thousand_members_of_one_gzip_are_one_stream() {
     assert_eq!(told.sha256("data"), sha256(&b"0123456789".repeat(10_000)));
 }
 
+#[test]
+fn a_zlib_stream_is_opened_and_what_only_begins_like_one_is_not() {
+    use std::io::Write as _;
+    let zlib = |content: &[u8]| {
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::new(6));
+        encoder.write_all(content).unwrap();
+        encoder.finish().unwrap()
+    };
+    let text = br#"[{"address":"+12015550123","body":"x"}]"#;
+    let long = (0..200_000u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>();
+    for content in [&text[..], &long] {
+        let packed = zlib(content);
+        assert_eq!(take(&packed).sha256("data"), sha256(content));
+        // Cut: what is left is read, and the loss told.
+        let told = take(&packed[..packed.len() - 5]);
+        assert_eq!(told.items.len(), if content.len() > 4096 { 2 } else { 1 });
+    }
+    let mut noise = sha256(b"noise").repeat(200).into_bytes();
+    noise.splice(..2, [0x78, 0x9c]);
+    assert_eq!(take(&noise).items.len(), 1);
+    assert_eq!(take(b"x\x9c").items.len(), 1);
+}
+
 /// A small archive of each kind, and its members with where their data end.
 fn samples() -> Vec<(&'static str, Vec<u8>)> {
     let text = "the quick brown fox jumps over the lazy dog ".repeat(20);

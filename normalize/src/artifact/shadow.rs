@@ -26,7 +26,11 @@ pub fn stand_in(connection: &Connection, schema: &Schema, variant: &Variant) -> 
                 if absent.is_empty() {
                     continue;
                 }
-                format!("CREATE TEMP VIEW {name} AS SELECT *{} FROM main.{name}", absent.concat())
+                // A view has no rowid of its own, and queries name their rows by it. A table WITHOUT ROWID has none to give.
+                let own = existing.iter().any(|column| column == "rowid");
+                let given = !own && connection.prepare(&format!("SELECT rowid FROM main.{name}")).is_ok();
+                let row_id = if given { "rowid AS rowid, " } else { "" };
+                format!("CREATE TEMP VIEW {name} AS SELECT {row_id}*{} FROM main.{name}", absent.concat())
             }
         };
         connection.execute_batch(&sql)?;
@@ -111,13 +115,18 @@ mod tests {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch("CREATE TABLE t (a TEXT); INSERT INTO t VALUES ('x'); CREATE VIEW u AS SELECT 1 AS c").unwrap();
         let table = |name: &str, columns: &[&str]| (name.to_owned(), columns.iter().map(|&column| column.to_owned()).collect());
-        let optional = Tables::from([table("t", &["A", "b"]), table("u", &["c"])]);
+        connection.execute_batch("CREATE TABLE w (a PRIMARY KEY) WITHOUT ROWID; CREATE TABLE o (rowid TEXT)").unwrap();
+        connection.execute_batch("INSERT INTO w VALUES ('y'); INSERT INTO o VALUES ('own'); UPDATE t SET rowid = 7").unwrap();
+        let optional = Tables::from([table("t", &["A", "b"]), table("u", &["c"]), table("w", &["b"]), table("o", &["b"])]);
         let variant = Variant { require: Tables::from([table("t", &["a"])]), optional, query: Vec::new() };
         let schema = Schema::read(&connection).unwrap();
         stand_in(&connection, &schema, &variant).unwrap();
         let row = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, Option<String>>(0));
         assert_eq!(row("SELECT a FROM t").unwrap().as_deref(), Some("x"));
         assert_eq!(row("SELECT b FROM t").unwrap(), None);
+        assert_eq!(row("SELECT CAST(t.rowid AS TEXT) FROM t").unwrap().as_deref(), Some("7"), "queries name rows by it");
+        assert_eq!(row("SELECT a FROM w WHERE b IS NULL").unwrap().as_deref(), Some("y"));
+        assert_eq!(row("SELECT o.rowid FROM o").unwrap().as_deref(), Some("own"));
         assert_eq!(row("SELECT c FROM u"), Err(rusqlite::Error::QueryReturnedNoRows), "a view of the evidence is hidden");
         clear(&connection).unwrap();
         assert!(row("SELECT b FROM t").is_err());
