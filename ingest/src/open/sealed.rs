@@ -132,7 +132,9 @@ fn in_databases(named: &Named<'_>) -> bool {
 /// Whether a file is an encrypted database, as far as can be told without a key. The manifest of a phone backup is opened with the backup.
 pub fn is_encrypted_database(named: &Named<'_>) -> bool {
     !super::backup::MANIFESTS.contains(&named.name())
-        && is_database_name(named) && media_type::of(named.head).is_none() && named.is_noise()
+        && is_database_name(named)
+        && media_type::of(named.head).is_none()
+        && named.is_noise()
 }
 
 #[cfg(test)]
