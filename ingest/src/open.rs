@@ -16,7 +16,7 @@ mod unread;
 mod whatsapp_backup;
 mod zip;
 
-pub use keyring::{Keyring, keys_in, keys_on_disk, words_of_file};
+pub use keyring::{Keyring, Keys, keys_in, keys_on_disk, words_of_file};
 pub use siblings::Siblings;
 
 use crate::evidence::Source;
@@ -114,6 +114,9 @@ pub fn guard<T>(run: impl FnOnce() -> T) -> Option<T> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).ok()
 }
 
+/// Takes the content of one entry; returns an error to stop.
+pub type Taker<'a> = &'a mut (dyn FnMut(&mut dyn Read) -> Result<(), crate::Error> + 'a);
+
 /// Takes entries one after the other; returns an error to stop.
 pub type Visitor<'a> = dyn FnMut(Entry, &mut dyn Read) -> Result<(), crate::Error> + 'a;
 
@@ -184,11 +187,7 @@ pub trait Container: Send + Sync {
     fn troubles(&self) -> &[Trouble];
 
     /// Reads the content of an entry of the list: `read` gets its stream. A trouble instead of a stream, if it cannot be opened.
-    fn read(
-        &self,
-        index: usize,
-        read: &mut dyn FnMut(&mut dyn Read) -> Result<(), crate::Error>,
-    ) -> Result<Option<Trouble>, crate::Error>;
+    fn read(&self, index: usize, read: Taker<'_>) -> Result<Option<Trouble>, crate::Error>;
 
     /// Visits every entry in order, for containers without a directory; the trouble that ended it early.
     fn visit(&self, visitor: &mut Visitor<'_>) -> Result<Option<Trouble>, crate::Error>;
@@ -200,15 +199,6 @@ struct Format {
     recognize: fn(&[u8]) -> bool,
     /// Opens it.
     open: fn(&Source, &Settings, &[String]) -> Result<Box<dyn Container>, Trouble>,
-}
-
-/// What may open what is encrypted.
-#[derive(Clone, Copy, Default)]
-pub struct Keys<'k> {
-    /// Passwords and keys that were given: tried on everything.
-    pub given: &'k [String],
-    /// Keys that lie in the exhibit: tried on what an app encrypts as a whole.
-    pub found: &'k [String],
 }
 
 /// Every format.

@@ -20,6 +20,15 @@ const JAVA_BYTES: &[u8] = b"\xac\xed\0\x05ur\0\x02[B\xac\xf3\x17\xf8\x06\x08\x54
 /// What WeChat takes for the IMEI of a device that does not give its own.
 const IMEI_DEFAULT: &str = "1234567890ABCDEF";
 
+/// What may open what is encrypted.
+#[derive(Clone, Copy, Default)]
+pub struct Keys<'k> {
+    /// Passwords and keys that were given: tried on everything.
+    pub given: &'k [String],
+    /// Keys that lie in the exhibit: tried on what an app encrypts as a whole.
+    pub found: &'k [String],
+}
+
 /// Keys as they are found.
 #[derive(Default)]
 pub struct Keyring {

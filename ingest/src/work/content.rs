@@ -4,7 +4,7 @@ use super::container::How;
 use super::{Skip, Worker};
 use crate::budget::Budget;
 use crate::evidence::Source;
-use crate::open::{self, Entry, HEAD_BYTES, Keyring, Siblings, Special, Trouble};
+use crate::open::{self, Entry, Siblings, Special, Trouble};
 use crate::read::{self, Capped, Reading, Wish};
 use crate::spool::Spool;
 use crate::tasks::Place;
@@ -140,24 +140,10 @@ impl Worker<'_> {
         let (filled, error) = read::fill(&mut capped, head);
         let head = &head[..filled];
         item.media_type = media_type::of(head).map(str::to_owned);
-        let stop = |stopped: bool, reading: &Reading| {
-            if stopped {
-                Some(Trouble::new(cap.code, format!("stopped after {} bytes", cap.bytes)))
-            } else if reading.trouble.is_none() && reading.size < told {
-                Some(Trouble::new(Code::Truncated, format!("ends after {} of {told} bytes", reading.size)))
-            } else {
-                None
-            }
-        };
+        let stop = |stopped: bool, reading: &Reading| early_end(cap, told, stopped, reading);
         let (special, positioned, beside) = (self.special.take(), self.positioned.take(), self.beside.take());
         let path = item.path_raw.clone().unwrap_or_else(|| item.path.clone().into_bytes());
-        if let Some(late) = &mut self.late
-            && place.in_order
-            && filled < HEAD_BYTES
-            && Keyring::wants(&path, filled as u64)
-        {
-            late.ring.take(&path, head);
-        }
+        self.take_key(place, &path, head);
         let image = || open::is_container(&path, head) || positioned.as_ref().is_some_and(open::ends_as_image);
         if error.is_none() && special.is_none() && self.opens(place, &mut item, image())? {
             let (reading, source) = match positioned {
@@ -318,6 +304,17 @@ impl Worker<'_> {
             self.note(&mut item, Trouble::new(Code::Unreadable, trouble.detail))?;
         }
         self.end(item)
+    }
+}
+
+/// What ended an entry before its time: a cap, or less content than was told.
+fn early_end(cap: Budget, told: u64, stopped: bool, reading: &Reading) -> Option<Trouble> {
+    if stopped {
+        Some(Trouble::new(cap.code, format!("stopped after {} bytes", cap.bytes)))
+    } else if reading.trouble.is_none() && reading.size < told {
+        Some(Trouble::new(Code::Truncated, format!("ends after {} of {told} bytes", reading.size)))
+    } else {
+        None
     }
 }
 

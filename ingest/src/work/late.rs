@@ -33,6 +33,17 @@ impl Late {
 }
 
 impl Worker<'_> {
+    /// Takes the key that a file holds, in a container that is read in order.
+    pub(super) fn take_key(&mut self, place: &Place, path: &[u8], head: &[u8]) {
+        if let Some(late) = &mut self.late
+            && place.in_order
+            && head.len() < HEAD_BYTES
+            && Keyring::wants(path, head.len() as u64)
+        {
+            late.ring.take(path, head);
+        }
+    }
+
     /// Opens what waited, with all keys that were met.
     pub(super) fn open_late(&mut self, place: &Place, late: Late) -> Result<(), Error> {
         let keys: Vec<String> = place.keys.iter().cloned().chain(late.ring.keys(&self.exhibited.passwords)).collect();
