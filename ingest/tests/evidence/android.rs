@@ -83,9 +83,12 @@ fn the_corpus_backups_are_read() {
         return;
     }
     let sms = "apps/com.android.providers.telephony/d_f/000000_sms_backup";
-    for (name, entries) in [("backup.ab", 2), ("backup3.ab", 2)] {
+    for (name, entries, messages) in [("backup.ab", 2, 2), ("backup3.ab", 2, 1)] {
         let told = World::new().take(&folder.join(name));
-        assert_eq!(told.items.iter().filter(|item| item.parent.is_some()).count(), entries, "{:?}", told.paths());
+        // Messages are packed once more with zlib: each such file has one of its own inside.
+        let (packed, stored): (Vec<_>, Vec<_>) =
+            told.items.iter().filter(|item| item.parent.is_some()).partition(|item| item.path.ends_with("_backup/data"));
+        assert_eq!((stored.len(), packed.len()), (entries, messages), "{:?}", told.paths());
         assert_eq!(told.sha256(sms), "67f17b86ff5787169b799cd50283b65ffc06f8b6b0b1fc1b55e210a6e9dd247d");
         assert_eq!(told.problems().count(), 0);
     }
