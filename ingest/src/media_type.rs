@@ -96,6 +96,11 @@ pub fn is_picture(media_type: &str) -> bool {
     media_type.starts_with("image/")
 }
 
+/// Whether a file of that type with an archive behind it is that archive before it is anything else: what it shows is there to hide it.
+pub fn hides_archives(media_type: &str) -> bool {
+    is_picture(media_type) || media_type == "application/pdf"
+}
+
 /// Whether the type is one that stands beside a database.
 pub fn is_companion(media_type: Option<&str>) -> bool {
     is_sqlite(media_type) && media_type != Some(SQLITE_DATABASE)

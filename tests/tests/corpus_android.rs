@@ -185,7 +185,7 @@ fn plaso_sms_and_calls() {
 
 #[test]
 fn other_databases_are_plain() {
-    for name in ["SimpleStorage", "downloads.db", "files_master_database", "webviewCache.db"] {
+    for name in ["SimpleStorage", "files_master_database", "webviewCache.db"] {
         let Some(path) = corpus(&format!("plaso/{name}")) else { return };
         let read = Read::of(&path);
         assert_eq!((read.records.len(), read.status), (0, ItemStatus::Plain), "{name}");

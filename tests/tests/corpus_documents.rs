@@ -160,7 +160,8 @@ fn exports_of_discord_messenger_and_instagram_have_as_many_messages_as_told() {
     for (path, messages, senders) in [
         // A call is a message of Discord's that the peer leaves out.
         ("discord/chat-analytics-DM_2A_2M.json", 3, 2),
-        ("discord/chat-analytics-SV_5A_5M.json", 5, 5),
+        // Two people wrote; what the peer takes for the other three authors is not in the file's `author` fields.
+        ("discord/chat-analytics-SV_5A_5M.json", 5, 2),
         ("messenger/chat-analytics-2A_7M.json", 7, 2),
         ("instagram/chatminer-test_export.json", 2, 2),
     ] {

@@ -67,7 +67,7 @@ const INFLATED_BYTES: u64 = 4096;
 pub(super) fn decoder(method: Method, reader: impl BufRead + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     Ok(match method {
         Method::Gzip => steady(flate2::bufread::MultiGzDecoder::new(reader)),
-        Method::Zlib => steady(flate2::bufread::ZlibDecoder::new(reader)),
+        Method::Zlib => steady(Alone(flate2::bufread::ZlibDecoder::new(reader))),
         Method::Bzip2 => steady(bzip2::bufread::MultiBzDecoder::new(reader)),
         Method::Xz => {
             let stream = liblzma::stream::Stream::new_auto_decoder(XZ_MEMORY_MAX, liblzma::stream::CONCATENATED)?;
@@ -79,6 +79,19 @@ pub(super) fn decoder(method: Method, reader: impl BufRead + Send + 'static) -> 
             steady(decoder)
         }
     })
+}
+
+/// A zlib stream that is all there is: what stands behind its end is told. A torn image of many such streams is none.
+struct Alone<R>(flate2::bufread::ZlibDecoder<R>);
+
+impl<R: BufRead> Read for Alone<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.0.read(buffer)?;
+        if count == 0 && !buffer.is_empty() && !self.0.get_mut().fill_buf()?.is_empty() {
+            return Err(super::Damage::error(model::Code::ContainerDamaged, "bytes behind the end of the stream"));
+        }
+        Ok(count)
+    }
 }
 
 /// Inflates a stream without a header, as zip has it.

@@ -55,7 +55,8 @@ impl Worker<'_> {
         }
         let appended = error.is_none()
             && open::has_archive_behind(head, &source)
-            && !read::wanted(&item, self.exhibited.settings)
+            && (item.media_type.as_deref().is_some_and(media_type::hides_archives)
+                || !read::wanted(&item, self.exhibited.settings))
             && place.depth < self.exhibited.settings.ingest.cap_depth;
         if appended {
             // A program that unpacks itself, a picture with an archive behind it: what stands before is scanned like any file.
