@@ -83,7 +83,7 @@ fn every_link_has_its_evidence_in_both_rows() {
             assert!([&end[..], bare, named].iter().any(|end| end.eq_ignore_ascii_case(&value)), "{end} is not {value}");
         }
     }
-    println!("links of the fixtures by reason: {seen:?}");
+    eprintln!("links of the fixtures by reason: {seen:?}");
     for reason in ["same_account", "same_as", "same_device_owner", "same_email", "same_phone"] {
         assert!(seen.contains_key(reason), "{reason}: {seen:?}");
     }
@@ -105,7 +105,7 @@ fn every_number_that_rows_have_alike_links_them() {
               AND length(coalesce(value, raw)) BETWEEN 8 AND 16)
         SELECT sum(n - 1) FROM (SELECT count(DISTINCT id) AS n FROM numbers GROUP BY value HAVING max(account) = 1)";
     let (expected, found) = (count(bundle(), expected), count(bundle(), "SELECT count(*) FROM link WHERE reason = 'same_phone'"));
-    println!("numbers alike: {expected} expected, {found} linked");
+    eprintln!("numbers alike: {expected} expected, {found} linked");
     assert_eq!(expected, found);
     assert!(found > 10);
     // The number behind an opaque id, as WhatsApp's own table has it.
@@ -140,7 +140,7 @@ fn senders_and_recipients_are_accounts_where_the_exhibit_has_them() {
     }
     let resolved = count(bundle(), "SELECT count(*) FROM message WHERE sender_account_id IS NOT NULL");
     let named = count(bundle(), "SELECT count(*) FROM message WHERE sender IS NOT NULL");
-    println!("senders: {named} named, {resolved} resolved");
+    eprintln!("senders: {named} named, {resolved} resolved");
     assert!(resolved > 20);
     let elsewhere =
         "SELECT count(*) FROM message JOIN account ON account.id = sender_account_id WHERE account.item_id <> message.item_id";

@@ -52,16 +52,19 @@ impl Method {
     }
 }
 
-/// Whether a beginning is that of a zlib stream. Its two bytes say little: what follows must inflate, as far as the beginning goes, and to
-/// more than chance gives, or end with the right checksum.
+/// Whether a beginning is that of a zlib stream. Its two bytes say little: what follows must inflate to more than chance gives, as far as
+/// the beginning goes, or end with the right checksum and nothing behind it (an image of many such streams is none).
 fn inflates(head: &[u8]) -> bool {
-    let mut start = Vec::new();
-    let ended = flate2::read::ZlibDecoder::new(head).take(INFLATED_BYTES).read_to_end(&mut start).is_ok();
-    ended && !start.is_empty() || start.len() as u64 >= INFLATED_BYTES / 4
+    let (mut decoder, mut start) = (flate2::bufread::ZlibDecoder::new(head), Vec::new());
+    let read = decoder.by_ref().take(INFLATED_BYTES).read_to_end(&mut start);
+    let ended = read.is_ok() && (start.len() as u64) < INFLATED_BYTES;
+    if ended { !start.is_empty() && decoder.get_ref().is_empty() } else { start.len() >= ENOUGH_BYTES }
 }
 
 /// Bytes that a beginning is inflated to, at most, to see whether it is a zlib stream.
-const INFLATED_BYTES: u64 = 4096;
+const INFLATED_BYTES: u64 = 2 << 20;
+/// Bytes that chance does not inflate to.
+const ENOUGH_BYTES: usize = 1024;
 
 /// Decompresses every member, frame or stream that follows the first.
 pub(super) fn decoder(method: Method, reader: impl BufRead + Send + 'static) -> io::Result<Box<dyn Read + Send>> {

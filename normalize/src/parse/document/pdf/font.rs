@@ -27,7 +27,7 @@ enum Kind {
     /// One byte a code, and what each stands for.
     Simple(Box<[Option<char>; 256]>),
     /// Codes of several bytes: their own table, and that from character ids to Unicode.
-    Composite(Option<CMap>, Option<CMap>),
+    Composite(Box<(Option<CMap>, Option<CMap>)>),
 }
 
 /// One code of a shown string.
@@ -77,7 +77,7 @@ impl Font {
         if let Some(list) = descendant.and_then(|font| font.get::<Array<'_>>("W")) {
             composite_widths(&list, &mut widths);
         }
-        Font { to_unicode, kind: Kind::Composite(codes, unicode), widths, default, measured: true }
+        Font { to_unicode, kind: Kind::Composite(Box::new((codes, unicode))), widths, default, measured: true }
     }
 
     fn simple(dict: &Dict<'_>, to_unicode: Option<CMap>) -> Font {
@@ -112,7 +112,8 @@ impl Font {
                     each(Glyph { text, width: self.width(code), space: *byte == b' ' });
                 }
             }
-            Kind::Composite(codes, unicode) => {
+            Kind::Composite(maps) => {
+                let (codes, unicode) = &**maps;
                 let mut rest = bytes;
                 while !rest.is_empty() {
                     let (code, length, cid) = next_code(codes.as_ref(), rest);

@@ -54,8 +54,7 @@ pub fn parse(text: &str) -> io::Result<Node> {
     let wrong = |what: &str| damaged(&format!("text of the metadata: {what}"));
     let mut open: Vec<(String, Node)> = vec![(String::new(), Node::default())];
     let (mut name, mut list, mut value, mut count) = (None::<String>, None::<Vec<String>>, false, 0);
-    let mut words = words(text);
-    while let Some(word) = words.next() {
+    for word in words(text) {
         count += 1;
         if count > VALUES_MAX {
             return Err(wrong("more values than any has"));
