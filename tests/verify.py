@@ -173,7 +173,7 @@ def verify(path):
         raise Wrong("form: no bundle of version 1")
     merged = db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'part'").fetchone()
     expected = [sql for file in [SCHEMA] + [SCHEMA.with_name("merged.sql")] * bool(merged) for sql in file.read_text().split(";\n") if sql]
-    if sorted(expected) != sorted(sql or "" for sql, in db.execute("SELECT sql FROM sqlite_schema")):
+    if sorted(expected) != sorted(sql or "" for sql, in db.execute("SELECT CASE WHEN (type, tbl_name) = ('table', name) THEN sql END FROM sqlite_schema")):
         raise Wrong("form: other tables than a bundle has")
     tables = {sql.split()[2]: [line.split()[0] for line in sql.split("\n")[1:-1]] for sql in sorted(expected)}
     anys = {(sql.split()[2], line.split()[0]) for sql in expected for line in sql.split("\n") if " ANY" in line}

@@ -169,7 +169,7 @@ fn form(connection: &Connection) -> Result<BTreeSet<String>, Trouble> {
         wanted.insert(sql.split_whitespace().nth(2).unwrap_or_default(), sql);
     }
     let mut views = BTreeSet::new();
-    let mut statement = connection.prepare("SELECT name, sql FROM sqlite_schema")?;
+    let mut statement = connection.prepare("SELECT name, CASE WHEN tbl_name = name THEN sql END FROM sqlite_schema")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let (name, sql): (String, Option<String>) = (row.get(0)?, row.get(1)?);

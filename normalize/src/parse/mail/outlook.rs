@@ -269,22 +269,34 @@ fn message(properties: &Properties<'_>, name: &str, (offset, length): (u64, u64)
     };
     count(&mut counts.messages, emit.record(Record::Message(Box::new(record))));
     for folder in properties.folders("__attach_version1.0_") {
-        let content = properties.binary(&folder, "3701");
-        let record = Attachment {
-            provenance: emit.provenance(way(folder.trim_end_matches('/'))),
-            message: locator.clone(),
-            path: properties.text(&folder, "3708").or_else(|| properties.text(&folder, "370D")),
-            media_type: properties.text(&folder, "370E").map(|text| text.to_lowercase()),
-            sha256: content.map(|content| Digest::of(content).to_string()),
-            size_bytes: content.and_then(|content| i64::try_from(content.len()).ok()),
-            name: properties
-                .text(&folder, "3707")
-                .or_else(|| properties.text(&folder, "3704"))
-                .or_else(|| properties.text(&folder, "3001")),
-            url: None,
-        };
-        count(&mut counts.attachments, emit.record(Record::Attachment(record)));
+        let place = way(folder.trim_end_matches('/'));
+        put_attachment(properties, &folder, place, &locator, emit, counts);
     }
+}
+
+fn put_attachment(
+    properties: &Properties<'_>,
+    folder: &str,
+    place: Locator,
+    message: &Locator,
+    emit: &mut Emit<'_>,
+    counts: &mut Counts,
+) {
+    let content = properties.binary(folder, "3701");
+    let record = Attachment {
+        provenance: emit.provenance(place),
+        message: message.clone(),
+        path: properties.text(folder, "3708").or_else(|| properties.text(folder, "370D")),
+        media_type: properties.text(folder, "370E").map(|text| text.to_lowercase()),
+        sha256: content.map(|content| Digest::of(content).to_string()),
+        size_bytes: content.and_then(|content| i64::try_from(content.len()).ok()),
+        name: properties
+            .text(folder, "3707")
+            .or_else(|| properties.text(folder, "3704"))
+            .or_else(|| properties.text(folder, "3001")),
+        url: None,
+    };
+    count(&mut counts.attachments, emit.record(Record::Attachment(record)));
 }
 
 fn put_person(person: &Person, thread_key: Option<&str>, locator: Locator, emit: &mut Emit<'_>, counts: &mut Counts) {
