@@ -88,6 +88,16 @@ impl<'l> Plist<'l> {
             Form::Xml(document) => document.get(path),
         }
     }
+
+    /// What the container at a path holds: the keys of a dictionary, or the indexes of an array, as steps of a path; at most `most`.
+    /// Empty where no container stands there.
+    pub fn steps(&self, path: &[&str], most: usize) -> Vec<String> {
+        match &self.0 {
+            Form::Binary(list) => list.steps(path, most),
+            Form::Xml(document) => document.steps(path, most),
+        }
+    }
+
     /// First byte and length of the value at a path, in the list's bytes.
     pub fn place(&self, path: &[&str]) -> Option<(u64, u64)> {
         match &self.0 {
@@ -142,6 +152,12 @@ AQI=
         assert_eq!(binary.get(&["a", "b", "6"]), Some(Value::Cocoa(10.0)));
         assert_eq!(xml.get(&["a", "b", "6"]), Some(Value::Iso("2001-01-01T00:00:10Z".into())));
         assert_eq!(xml.get(&["e"]), Some(Value::Text("a & b".into())));
+        for list in [&binary, &xml] {
+            assert_eq!(list.steps(&["a"], 9), ["b"]);
+            assert_eq!(list.steps(&["a", "b"], 9), ["0", "1", "2", "3", "4", "5", "6"]);
+            assert_eq!(list.steps(&["a", "b"], 2), ["0", "1"]);
+            assert!(list.steps(&["n"], 9).is_empty() && list.steps(&["x"], 9).is_empty());
+        }
         let (offset, length) = binary.place(&["a", "b", "1"]).unwrap();
         assert_eq!(&bytes[offset as usize..][..length as usize], b"zwei");
         let (offset, length) = xml.place(&["e"]).unwrap();

@@ -18,6 +18,7 @@ mod vcard;
 mod wallet;
 mod whatsapp_owner;
 mod whatsapp_text;
+mod wifi;
 
 use crate::emit::Emit;
 use model::{Code, ItemStatus, WorkUnit};
@@ -121,6 +122,8 @@ pub const PARSERS: &[&dyn Parser] = &[
     &telegram_config::TelegramConfig,
     &telegram_locked::TelegramLocked,
     &device::IosDevice,
+    &wifi::WifiApple,
+    &wifi::WifiAndroid,
     &device::AndroidProperties,
     &device::AndroidSettings,
     &device::AndroidPersistent,

@@ -37,6 +37,21 @@ impl<'l> List<'l> {
         self.scalar(self.find(path)?)
     }
 
+    /// What the container at a path holds, as steps.
+    pub fn steps(&self, path: &[&str], most: usize) -> Vec<String> {
+        let Some(object) = self.find(path).and_then(|at| self.object(at)) else { return Vec::new() };
+        // The references must all lie in the file: a count that lies names no more than that.
+        let held = object.count.min(object.body.len() / self.reference_size).min(most);
+        match object.kind {
+            10..=12 => (0..held).map(|index| index.to_string()).collect(),
+            13 => {
+                let keys = (0..held).filter_map(|key| self.scalar(self.element(&object, key)?)?.text());
+                keys.collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     fn find(&self, path: &[&str]) -> Option<u64> {
         let mut at = self.follow(self.top)?;
         for step in path.iter().take(DEPTH) {
@@ -82,7 +97,7 @@ impl<'l> List<'l> {
                 return Some(index);
             }
             let target = number(object.body.get(..object.count.checked_add(1)?)?);
-            let objects = self.child(self.top, "$objects")?;
+            let objects = self.direct(self.top, "$objects")?;
             index = self.element(&self.object(objects)?, usize::try_from(target).ok()?)?;
         }
         None
@@ -94,7 +109,26 @@ impl<'l> List<'l> {
         Some(number(object.body.get(start..start.checked_add(self.reference_size)?)?))
     }
 
+    /// What a step leads to: in a container, or in the dictionary or array that an archive wrote as two lists of its own.
     fn child(&self, index: u64, step: &str) -> Option<u64> {
+        self.direct(index, step).or_else(|| self.archived(index, step))
+    }
+
+    /// A member of an archived `NSDictionary` (`NS.keys` beside `NS.objects`) or `NSArray` and `NSSet` (`NS.objects` alone).
+    fn archived(&self, index: u64, step: &str) -> Option<u64> {
+        let objects = self.object(self.follow(self.direct(index, "NS.objects")?)?)?;
+        let place = match self.direct(index, "NS.keys") {
+            Some(keys) => {
+                let keys = self.object(self.follow(keys)?)?;
+                let is_step = |at: usize| self.element(&keys, at).and_then(|key| self.follow(key)).is_some_and(|key| self.is(key, step));
+                (0..keys.count.min(objects.count)).take_while(|at| self.element(&keys, *at).is_some()).find(|at| is_step(*at))?
+            }
+            None => step.parse().ok().filter(|place| *place < objects.count)?,
+        };
+        self.element(&objects, place)
+    }
+
+    fn direct(&self, index: u64, step: &str) -> Option<u64> {
         let object = self.object(index)?;
         match object.kind {
             10..=12 => {

@@ -85,7 +85,24 @@ impl Document {
         Some((start, end.checked_sub(start)?))
     }
 
+    /// What the container at a path holds, as steps.
+    pub fn steps(&self, path: &[&str], most: usize) -> Vec<String> {
+        let Some(at) = self.index(path) else { return Vec::new() };
+        match self.0.get(at).map(|node| node.tag.as_slice()) {
+            Some(b"dict") => {
+                let keys = self.children(at).filter_map(|child| self.0.get(child)?.key.clone());
+                keys.take(most).collect()
+            }
+            Some(b"array") => (0..self.children(at).take(most).count()).map(|index| index.to_string()).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     fn find(&self, path: &[&str]) -> Option<&Node> {
+        self.0.get(self.index(path)?)
+    }
+
+    fn index(&self, path: &[&str]) -> Option<usize> {
         let mut at = self.children(0).next()?;
         for step in path.iter().take(DEPTH) {
             at = match self.0.get(at)?.tag.as_slice() {
@@ -96,7 +113,7 @@ impl Document {
                 _ => None,
             }?;
         }
-        self.0.get(at)
+        Some(at)
     }
 
     fn children(&self, parent: usize) -> impl Iterator<Item = usize> {

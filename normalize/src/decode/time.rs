@@ -81,10 +81,7 @@ pub fn unpack(bytes: &[u8]) -> Option<Stamp> {
     }
     match kind {
         INTEGER => Some(Stamp::integer(i64::from_le_bytes(value.try_into().ok()?), unit)),
-        REAL => {
-            let raw = f64::from_le_bytes(value.try_into().ok()?);
-            Some(Stamp { utc_us: real_micros(raw, unit), raw: RawTime::Text(format!("{raw:?}")), unit })
-        }
+        REAL => Some(real(f64::from_le_bytes(value.try_into().ok()?), unit)),
         TEXT => {
             let raw = std::str::from_utf8(value).ok()?;
             if unit == TimeUnit::Text {
@@ -99,6 +96,11 @@ pub fn unpack(bytes: &[u8]) -> Option<Stamp> {
         }
         _ => None,
     }
+}
+
+/// A stamp of a real number of units; the raw value keeps all its digits.
+pub fn real(raw: f64, unit: TimeUnit) -> Stamp {
+    Stamp { utc_us: real_micros(raw, unit), raw: RawTime::Text(format!("{raw:?}")), unit }
 }
 
 /// A real number of units as microseconds since 1970, rounded to the nearest.
