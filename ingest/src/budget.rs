@@ -8,10 +8,11 @@ use crate::open::Entry;
 use config::Settings;
 use model::Code;
 
-/// What the ratio cap always lets out of an entry.
-const ENTRY_FLOOR_BYTES: u64 = 1 << 20;
-/// What the ratio cap always lets out of an outermost container with all that is in it.
-const CONTAINER_FLOOR_BYTES: u64 = 64 << 20;
+/// What the ratio cap always lets out of an entry: an image of a small, nearly empty disk packs a thousand times smaller and is read whole.
+const ENTRY_FLOOR_BYTES: u64 = 64 << 20;
+/// What the ratio cap always lets out of an outermost container with all that is in it: such an image and what its file system holds.
+/// A second of reading, so that a folder full of bombs costs no more than their number in seconds.
+const CONTAINER_FLOOR_BYTES: u64 = 512 << 20;
 
 /// Bytes that may still come out, and the cap that set them.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -117,7 +118,7 @@ mod tests {
         let small = Budget::of_container(&settings, 1);
         assert_eq!(small, Budget { bytes: CONTAINER_FLOOR_BYTES, code: Code::CapRatio });
         assert_eq!(Budget::of_container(&settings, 1 << 40).code, Code::CapBytes);
-        assert_eq!(small.of_entry(&settings, Some(2_000)).bytes, 2_000_000);
+        assert_eq!(small.of_entry(&settings, Some(100_000)).bytes, 100_000_000);
         assert_eq!(small.less(u64::MAX).of_entry(&settings, None), Budget { bytes: 0, code: Code::CapRatio });
     }
 
