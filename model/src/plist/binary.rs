@@ -120,7 +120,8 @@ impl<'l> List<'l> {
         let place = match self.direct(index, "NS.keys") {
             Some(keys) => {
                 let keys = self.object(self.follow(keys)?)?;
-                let is_step = |at: usize| self.element(&keys, at).and_then(|key| self.follow(key)).is_some_and(|key| self.is(key, step));
+                let is_step =
+                    |at: usize| self.element(&keys, at).and_then(|key| self.follow(key)).is_some_and(|key| self.is(key, step));
                 (0..keys.count.min(objects.count)).take_while(|at| self.element(&keys, *at).is_some()).find(|at| is_step(*at))?
             }
             None => step.parse().ok().filter(|place| *place < objects.count)?,

@@ -33,7 +33,7 @@ const MOMENTS: [(&[&str], &str); 10] = [
 ];
 
 /// What else is kept of a network, and under which name.
-const DETAILS: [(&[&str], &str); 8] = [
+const DETAILS: [(&[&str], &str); 9] = [
     (&["BSSID"], "bssid"),
     (&["__OSSpecific__", "BSSID"], "bssid"),
     (&["CachedScanRecord", "BSSID"], "bssid"),
@@ -42,6 +42,7 @@ const DETAILS: [(&[&str], &str); 8] = [
     (&["AddReason"], "add_reason"),
     (&["SupportedSecurityTypes"], "security"),
     (&["SecurityType"], "security"),
+    (&["PRIVATE_MAC_ADDRESS", "PRIVATE_MAC_ADDRESS_IN_USE"], "own_address"),
 ];
 
 /// What is kept of an access point.
@@ -173,6 +174,9 @@ impl Network<'_> {
             let value: serde_json::Value = match self.get(&[below, path].concat()) {
                 Some(Value::Text(text) | Value::Iso(text)) => text.into(),
                 Some(Value::Integer(number)) => number.into(),
+                Some(Value::Data(address)) => {
+                    address.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":").into()
+                }
                 Some(Value::Cocoa(seconds)) => format!("{seconds:?} s since 2001-01-01 UTC").into(),
                 _ => continue,
             };

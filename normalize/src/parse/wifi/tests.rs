@@ -55,9 +55,11 @@ fn every_moment_of_a_known_network_is_told() {
 #[test]
 fn older_lists_and_what_is_none() {
     let list = r#"<plist version="1.0"><dict><key>List of known networks</key><array><dict><key>SSID_STR</key><string>A</string>
+<key>PRIVATE_MAC_ADDRESS</key><dict><key>PRIVATE_MAC_ADDRESS_IN_USE</key><data>GnvxxqqA</data></dict>
 <key>lastAutoJoined</key><date>2020-01-01T00:00:00Z</date></dict></array></dict></plist>"#;
     let bodies = Scratch::new("com.apple.wifi.plist", list.as_bytes()).parse(&WifiApple);
     assert_eq!(told(&bodies), [("joined_by_system".to_owned(), Some(1_577_836_800_000_000), None)]);
+    assert!(places(&bodies)[0].extra.as_deref().unwrap().contains("1a:7b:f1:c6:aa:80"));
     let other = "<plist><dict><key>SSID</key><string>A</string></dict></plist>";
     assert!(!Scratch::new("other.plist", other.as_bytes()).identified(&WifiApple));
     for cut in (0..KNOWN.len()).filter(|cut| KNOWN.is_char_boundary(*cut)) {
