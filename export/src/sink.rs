@@ -137,7 +137,8 @@ impl Sink {
     fn store(&mut self) -> Result<(), Error> {
         let mut pending = std::mem::take(&mut self.pending);
         self.pending_bytes = 0;
-        pending.sort_unstable_by_key(|(number, entry)| (*number, entry.kind as u8, entry.id));
+        // Keys are sorted alone; then each entry moves once.
+        pending.sort_by_cached_key(|(number, entry)| (*number, entry.kind as u8, entry.id));
         for alike in pending.chunk_by(|(a, one), (b, other)| (a, one.kind) == (b, other.kind)) {
             self.store_kind(alike)?;
         }

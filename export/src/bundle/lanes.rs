@@ -73,7 +73,7 @@ impl Messages {
     pub fn hash(&mut self) {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx512bw") && self.spans.len() > FEW {
-            return self.side_by_side();
+            return if self.spans.len() * BLOCK == self.data.len() { self.block_by_block() } else { self.side_by_side() };
         }
         self.one_by_one();
     }
@@ -94,6 +94,20 @@ impl Messages {
         for ((first, end), state) in self.spans.iter().zip(&mut self.states) {
             blocks[*first..*end].iter().for_each(|block| compress(state, block));
         }
+    }
+
+    /// Every message is one block: lanes begin and end together.
+    #[cfg(target_arch = "x86_64")]
+    fn block_by_block(&mut self) {
+        let (blocks, _) = self.data.as_chunks::<BLOCK>();
+        let (sixteens, rest) = self.states.as_chunks_mut::<LANES>();
+        let (of_sixteens, of_rest) = blocks.split_at(sixteens.len() * LANES);
+        for (states, blocks) in sixteens.iter_mut().zip(of_sixteens.as_chunks::<LANES>().0) {
+            let mut lanes = std::array::from_fn(|word| std::array::from_fn(|lane| states[lane][word]));
+            wide::compress(&mut lanes, blocks.each_ref());
+            (0..LANES).for_each(|lane| states[lane] = std::array::from_fn(|word| lanes[word][lane]));
+        }
+        rest.iter_mut().zip(of_rest).for_each(|(state, block)| compress(state, block));
     }
 
     /// Every lane takes the next message when its own is done; what the last few lanes have left is hashed one by one.
@@ -281,6 +295,21 @@ mod tests {
                     assert_eq!(*digest, <[u8; 32]>::from(Sha256::digest(message(number))), "{number} of {count}, round {round}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn messages_of_one_block_are_as_each_alone() {
+        for count in [7, 16, 31, 64, 100] {
+            let message = |number: usize| [number as u8; 55][..number % 56].to_vec();
+            let mut messages = Messages::default();
+            for number in 0..count {
+                messages.add(&message(number));
+                messages.end(INITIAL, 0);
+            }
+            messages.hash();
+            let expected = (0..count).map(|number| <[u8; 32]>::from(Sha256::digest(message(number))));
+            assert!(messages.digests().eq(expected), "{count}");
         }
     }
 

@@ -10,6 +10,8 @@ use std::io::{self, BufWriter, Write};
 use std::mem::take;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
 
 /// Bytes of a page.
 const PAGE: usize = PAGE_SIZE as usize;
@@ -43,21 +45,53 @@ pub struct Pages {
     next: u32,
     /// Pages that stand before it, and are written last.
     roots: Vec<(u32, Box<Page>)>,
+    syncing: Syncing,
+}
+
+/// Pages after which what is written goes on to the disk.
+const SYNCED_PAGES: u32 = 8192;
+
+/// A thread that has the disk written while further pages are made: nothing is left to wait for at the end.
+struct Syncing {
+    due: SyncSender<()>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl Syncing {
+    fn start(file: File) -> Syncing {
+        let (due, written) = sync_channel(1);
+        let thread = std::thread::spawn(move || written.iter().try_for_each(|()| file.sync_data()));
+        Syncing { due, thread }
+    }
+
+    /// Something was written. While the disk is behind, it is told of that once only; an error is told at the end.
+    fn due(&self) {
+        let _behind: Result<(), TrySendError<()>> = self.due.try_send(());
+    }
+
+    fn end(self) -> io::Result<()> {
+        drop(self.due);
+        self.thread.join().map_err(|_| io::Error::other("the thread that writes to the disk has ended"))?
+    }
 }
 
 impl Pages {
     /// Goes on with a file of so many pages.
     pub fn append_to(path: &Path, pages: u32) -> io::Result<Pages> {
-        let file = File::options().append(false).write(true).open(path)?;
+        let file = File::options().write(true).open(path)?;
+        let syncing = Syncing::start(file.try_clone()?);
         let mut file = BufWriter::with_capacity(64 * PAGE, file);
         io::Seek::seek(&mut file, io::SeekFrom::Start(u64::from(pages) * PAGE as u64))?;
-        Ok(Pages { file, next: following(pages)?, roots: Vec::new() })
+        Ok(Pages { file, next: following(pages)?, roots: Vec::new(), syncing })
     }
 
     /// Writes the next page; its number.
     fn append(&mut self, page: &Page) -> io::Result<u32> {
         let number = self.next;
         self.file.write_all(page)?;
+        if number.is_multiple_of(SYNCED_PAGES) {
+            self.syncing.due();
+        }
         self.next = following(number)?;
         if self.next > number + 1 {
             self.file.write_all(&[0; PAGE])?;
@@ -82,6 +116,7 @@ impl Pages {
     /// Writes the roots and how many pages there are; all of it is on the disk when it returns.
     pub fn finish(self) -> io::Result<()> {
         let count = self.next - 1;
+        self.syncing.end()?;
         let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
         for (number, page) in self.roots {
             file.write_all_at(page.as_slice(), u64::from(number - 1) * PAGE as u64)?;

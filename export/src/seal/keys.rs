@@ -173,3 +173,63 @@ fn merge(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::entries::Entries;
+    use super::*;
+    use crate::Sink;
+    use model::wire::Batch;
+    use model::{Body, Code, Entry, Problem, Stage};
+    use stream::{Delivery, Position, Topic};
+
+    const EXHIBIT: Id = Id([1; 16]);
+
+    fn problem(number: u32) -> Entry {
+        let (stage, code, detail) = (Stage::Normalize, Code::Unreadable, number.to_string());
+        Entry::new(&Body::Problem(Problem { exhibit: EXHIBIT, item: None, stage, code, detail }))
+    }
+
+    #[test]
+    fn every_entry_is_listed_in_order_and_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("working.sqlite");
+        let mut sink = Sink::open(&path, &config::Export::default()).unwrap();
+        // Transactions of many sizes: their blocks lie across each other. Some of the last is held already.
+        let mut ids = Vec::new();
+        for (offset, (first, size)) in [(0, 1), (1, 700), (701, 3), (704, 3_000), (3_704, 64), (3_000, 800)].iter().enumerate() {
+            let entries: Vec<Entry> = (*first..first + size).map(problem).collect();
+            ids.extend(entries.iter().map(|entry| entry.id));
+            let position = Position { topic: Topic::Records, partition: 0, offset: offset as i64 };
+            sink.apply(Delivery { position, exhibit: Some(EXHIBIT), payload: Ok(Batch { entries }) }).unwrap();
+            sink.commit().unwrap();
+        }
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), 3_800);
+        let number = sink.number_of(EXHIBIT).unwrap();
+        let keys = Keys::make(&folder.path().join("working.keys"), sink.connection(), number).unwrap();
+        assert_eq!((keys.count(Kind::Problem), keys.count(Kind::Message)), (3_800, 0));
+        let listed: Vec<Id> = keys.read(keys.of(Kind::Problem)).unwrap().iter().map(|key| key.id).collect();
+        assert_eq!(listed, ids);
+        for (place, id) in ids.iter().enumerate() {
+            let key = keys.find(Kind::Problem, *id).unwrap().unwrap();
+            let held = store::held(sink.connection(), number, Kind::Problem, *id).unwrap().unwrap();
+            assert_eq!((key.id, key.seq, key.place), (*id, held.0, held.1));
+            assert!(keys.find(Kind::Message, *id).unwrap().is_none());
+            let mut other = *id;
+            other.0[15] ^= 1;
+            assert!(keys.find(Kind::Problem, other).unwrap().is_none());
+            let between = keys.between(Kind::Problem, id.bytes(), &[0xff; 64]).unwrap();
+            assert_eq!(between, place as u64..3_800);
+        }
+        let mut read = Vec::new();
+        let entries = Entries::open(&path, &keys).unwrap();
+        let take = |id, body| {
+            read.push((id, body));
+            Ok(())
+        };
+        entries.each(Kind::Problem, take).unwrap();
+        assert!(read.iter().all(|(id, body)| body.id() == *id) && read.iter().map(|(id, _)| *id).eq(ids));
+    }
+}
