@@ -283,7 +283,11 @@ mod tests {
     fn digests_are_sorted_byte_by_byte() {
         let mut digests: Vec<[u8; 32]> = (0..60u8).map(|number| Sha256::digest([number]).into()).collect();
         // The same beginning, another end.
-        digests.extend((0..9u8).map(|number| [[7; 31].as_slice(), &[9 - number]].concat().try_into().unwrap()));
+        digests.extend((0..9u8).map(|number| {
+            let mut digest = [7; 32];
+            digest[31] = 9 - number;
+            digest
+        }));
         let mut expected = digests.clone();
         expected.sort_by_key(|digest| digest.to_vec());
         sort(&mut digests);

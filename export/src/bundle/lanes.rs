@@ -31,6 +31,13 @@ pub fn compress(state: &mut State, block: &[u8; BLOCK]) {
     compress256(state, from_ref(GenericArray::<u8, U64>::from_slice(block)));
 }
 
+/// What stands between a message and its length (FIPS 180-4 §5.1.1).
+const PADDING: [u8; BLOCK] = {
+    let mut padding = [0; BLOCK];
+    padding[0] = 0x80;
+    padding
+};
+
 /// Messages that are hashed together, and afterwards their digests, in the same order.
 #[derive(Clone, Default)]
 pub struct Messages {
@@ -61,8 +68,7 @@ impl Messages {
     pub fn end(&mut self, state: State, before: u64) {
         let length = self.data.len() - self.begin;
         let padded = (length + 9).next_multiple_of(BLOCK);
-        self.data.push(0x80);
-        self.data.resize(self.begin + padded - 8, 0);
+        self.data.extend_from_slice(&PADDING[..padded - length - 8]);
         self.data.extend_from_slice(&((before + length as u64) * 8).to_be_bytes());
         self.spans.push((self.begin / BLOCK, self.data.len() / BLOCK));
         self.begin = self.data.len();
