@@ -4,6 +4,8 @@ pub mod checkpoint;
 pub mod digest;
 mod lanes;
 pub mod open;
+pub mod pages;
+pub mod record;
 pub mod row;
 pub mod schema;
 pub mod tree;

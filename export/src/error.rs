@@ -39,12 +39,23 @@ pub enum Error {
     /// A part of a report cannot be made.
     #[error("report: {0}")]
     Template(#[source] askama::Error),
+    /// The working store is of another version's form.
+    #[error("{0} was begun by another version of Haul; remove the folder that it lies in to begin anew")]
+    OtherForm(PathBuf),
     /// Another process holds the working store.
     #[error("{0} is in use by another process")]
     Locked(PathBuf),
     /// The stream ended and the exhibit is not complete.
     #[error("the stream ended but the exhibit is not complete: {0}")]
     Incomplete(String),
+    /// A row has a value that its column may not hold: the program is wrong, not the evidence.
+    #[error("table {table}: a row with a {column} that it may not have")]
+    Misfit {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+    },
     /// The file is no bundle of this format.
     #[error("{path}: {reason}")]
     NotABundle {

@@ -3,7 +3,9 @@
 //! Threads read the store by ranges of ids, decode, and digest rows; one writer inserts them in the order of table and key, so the file's
 //! bytes depend on nothing but the content.
 
+mod entries;
 mod fold;
+mod keys;
 mod link;
 mod people;
 mod scratch;
@@ -12,11 +14,10 @@ pub(crate) mod write;
 
 use crate::bundle::{checkpoint, row, schema, value::Value};
 use crate::key::{UnitKey, unsigned_seed};
-use crate::sink::Sink;
+use crate::sink::{Sink, store};
 use crate::{Error, stages};
 use model::wire::from_bytes;
 use model::{Body, Digest, Exhibit, ExhibitEnd, Id, Kind};
-use rusqlite::params;
 use source::{Job, Reader, Source};
 pub use write::TILE_LEAVES;
 use write::{Plan, Summary};
@@ -75,8 +76,9 @@ pub fn seal(sink: &Sink, exhibit: Id, manner: &Manner<'_>) -> Result<Sealed, Err
         None => unsigned_seed(&described.case_label, &described.number),
     };
     let scratch = scratch::Scratch::make(sink, exhibit)?;
-    let meta = meta(&described, &end, manner, &seed, scratch.row_counts()?);
-    let jobs = jobs(&scratch, meta, exhibit_values(&described, &end))?;
+    let counts = scratch.row_counts()?;
+    let meta = meta(&described, &end, manner, &seed, &counts);
+    let jobs = jobs(&counts, meta, exhibit_values(&described, &end));
     let name = format!("{}.sqlite", stages::file_stem(&described.number));
     let unfinished = sink.path().with_file_name(format!("{name}.sealing"));
     let plan = Plan { path: &unfinished, tables: schema::tables(), jobs: &jobs, threads: manner.threads, seed: &seed };
@@ -144,26 +146,15 @@ fn end_body(sink: &Sink, exhibit: Id) -> Result<ExhibitEnd, Error> {
 }
 
 fn single(sink: &Sink, exhibit: Id, kind: Kind) -> Result<Body, Error> {
-    let sql = "SELECT body FROM entry WHERE exhibit = ?1 AND kind = ?2 AND id = ?3";
-    let parameters = params![sink.number_of(exhibit), kind as u8, exhibit.bytes()];
-    let body: Vec<u8> = match sink.connection().query_row(sql, parameters, |row| row.get(0)) {
-        Ok(body) => body,
-        Err(rusqlite::Error::QueryReturnedNoRows) => {
-            return Err(Error::Incomplete(format!("exhibit {exhibit} has no {kind:?} entry")));
-        }
-        Err(source) => return Err(sink.error(source)),
-    };
+    let missing = || Error::Incomplete(format!("exhibit {exhibit} has no {kind:?} entry"));
+    let number = sink.number_of(exhibit).ok_or_else(missing)?;
+    let held = store::held(sink.connection(), number, kind, exhibit).map_err(|source| sink.error(source))?;
+    let (_, _, body) = held.ok_or_else(missing)?;
     from_bytes(&body).map_err(|source| Error::Entry { id: exhibit, source })
 }
 
 /// The rows of table `meta`, keys in order: neither time nor host.
-fn meta(
-    exhibit: &Exhibit,
-    end: &ExhibitEnd,
-    manner: &Manner<'_>,
-    seed: &[u8; 32],
-    counts: Vec<(&'static str, i64)>,
-) -> Vec<Value> {
+fn meta(exhibit: &Exhibit, end: &ExhibitEnd, manner: &Manner<'_>, seed: &[u8; 32], counts: &[(&'static str, u64)]) -> Vec<Value> {
     let words = |value: bool| if value { "true" } else { "false" }.to_owned();
     let mut rows: Vec<(String, String)> = [
         ("bundle_seed", Digest(*seed).to_string()),
@@ -177,7 +168,7 @@ fn meta(
     ]
     .map(|(key, value)| (key.to_owned(), value))
     .to_vec();
-    rows.extend(counts.into_iter().map(|(table, count)| (format!("rows_{table}"), count.to_string())));
+    rows.extend(counts.iter().map(|(table, count)| (format!("rows_{table}"), count.to_string())));
     // This row counts itself too.
     rows.push(("rows_meta".to_owned(), (rows.len() + 1).to_string()));
     rows.sort();
@@ -191,10 +182,9 @@ fn exhibit_values(exhibit: &Exhibit, end: &ExhibitEnd) -> Vec<Value> {
 }
 
 /// Every piece of work in the order of tables and keys.
-fn jobs(scratch: &scratch::Scratch, meta: Vec<Value>, exhibit: Vec<Value>) -> Result<Vec<Job>, Error> {
+fn jobs(counts: &[(&'static str, u64)], meta: Vec<Value>, exhibit: Vec<Value>) -> Vec<Job> {
     let mut jobs = Vec::new();
     let (mut meta, mut exhibit) = (Some(meta), Some(exhibit));
-    let counts = scratch.row_counts()?;
     for table in schema::tables().iter().filter(|table| table.sealed()) {
         let source = match table.name {
             "meta" => Source::Rows(meta.take().unwrap_or_default()),
@@ -204,13 +194,13 @@ fn jobs(scratch: &scratch::Scratch, meta: Vec<Value>, exhibit: Vec<Value>) -> Re
                 None => continue,
             },
         };
-        let rows = counts.iter().find(|(name, _)| *name == table.name).map_or(0, |(_, rows)| rows.unsigned_abs());
+        let rows = counts.iter().find(|(name, _)| *name == table.name).map_or(0, |(_, rows)| *rows);
         match source {
             Source::Rows(_) => jobs.push(Job { table, source, range: <(Vec<u8>, Vec<u8>)>::default() }),
             source => jobs.extend(cut(rows).map(|range| Job { table, source: source.clone(), range })),
         }
     }
-    Ok(jobs)
+    jobs
 }
 
 /// Cuts the ids of so many rows into ranges of about [`CHUNK_ROWS`]: the smallest id of each and what is larger than its last. Ids are digests,

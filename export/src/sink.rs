@@ -1,53 +1,29 @@
 //! The working store: the only writer of a bundle's entries.
 //!
-//! Entries are appended encoded, each transaction's in the order of their keys; an index over (exhibit, kind, id) recognises what is held already. Entries, the
-//! counts per item and the positions in the stream are written in one transaction, so a process killed at any moment leaves
-//! a store that knows exactly what it holds.
+//! Each transaction appends what arrived as blocks, sorted by kind and id; nothing that was written moves again. Entries, the counts per
+//! item and the positions in the stream are written in one transaction, so a process killed at any moment leaves a store that
+//! knows exactly what it holds. What is held already is ignored: a filter knows what is new, the blocks decide about the rest.
 
+mod block;
+mod filter;
 mod state;
+pub(crate) mod store;
 
 pub use state::{ExhibitState, read_states};
 
 use crate::{Error, Sealed};
+use block::Builder;
+use filter::Filter;
 use model::wire::{Batch, from_bytes};
 use model::{Body, Digest, Entry, Id, Kind, Stage};
-use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use stream::{Delivery, Position, Topic, crash, embedded};
 
-/// Frames of the write-ahead log (4 KiB each) before it is folded back: larger than several transactions, so that a page that changes
-/// in each of them is copied, and synced, once.
-const LOG_FRAMES: i64 = 65_536;
-
 /// Bytes of bodies that wait for a commit at most, but for the last delivery.
 const PENDING_CAP_BYTES: usize = 32 << 20;
-
-const SCHEMA: &str = "
-CREATE TABLE IF NOT EXISTS exhibit (
-  number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, entries INTEGER NOT NULL DEFAULT 0, items INTEGER NOT NULL DEFAULT 0,
-  directories INTEGER NOT NULL DEFAULT 0, ingest_problems INTEGER NOT NULL DEFAULT 0, present INTEGER NOT NULL DEFAULT 0,
-  end_items INTEGER, end_directories INTEGER, end_problems INTEGER, sealed_entries INTEGER,
-  sealed TEXT
-) STRICT;
-CREATE TABLE IF NOT EXISTS entry (
-  seq INTEGER PRIMARY KEY, exhibit INTEGER NOT NULL, kind INTEGER NOT NULL, id BLOB NOT NULL, body BLOB NOT NULL
-) STRICT;
-CREATE UNIQUE INDEX IF NOT EXISTS entry_key ON entry (exhibit, kind, id);
-CREATE TABLE IF NOT EXISTS version (
-  exhibit INTEGER NOT NULL, kind INTEGER NOT NULL, id BLOB NOT NULL, sha256 BLOB NOT NULL, body BLOB NOT NULL,
-  PRIMARY KEY (exhibit, kind, id, sha256)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS item (
-  exhibit INTEGER NOT NULL, id BLOB NOT NULL, stored INTEGER NOT NULL, announced INTEGER, status TEXT,
-  PRIMARY KEY (exhibit, id)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS item_open ON item (exhibit) WHERE stored IS NOT announced;
-CREATE TABLE IF NOT EXISTS position (
-  topic TEXT NOT NULL, partition INTEGER NOT NULL, next_offset INTEGER NOT NULL, PRIMARY KEY (topic, partition)
-) STRICT, WITHOUT ROWID;";
 
 /// What one transaction adds to an item.
 #[derive(Default)]
@@ -74,6 +50,8 @@ pub struct Sink {
     _lock: File,
     commit_entries: usize,
     exhibits: HashMap<Id, i64>,
+    /// What may be held.
+    filter: Filter,
     items: HashMap<(i64, Id), ItemChange>,
     changes: HashMap<i64, ExhibitChange>,
     positions: BTreeMap<(Topic, i32), i64>,
@@ -90,17 +68,19 @@ impl Sink {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.to_owned(), source })?;
         }
-        let lock = lock(path)?;
+        let lock = store::lock(path)?;
         let error = |source| Error::Store { path: path.to_owned(), source };
-        let connection = connect(path, settings.cache_bytes).map_err(error)?;
-        connection.execute_batch(SCHEMA).map_err(error)?;
+        let connection = store::connect(path, settings.cache_bytes)?;
         let exhibits = read_exhibits(&connection).map_err(error)?;
+        let mut filter = Filter::new(settings.cache_bytes / 2);
+        store::each_id(&connection, |id| _ = filter.note(id)).map_err(error)?;
         Ok(Sink {
             connection,
             path: path.to_owned(),
             _lock: lock,
             commit_entries: settings.commit_entries.max(1),
             exhibits,
+            filter,
             items: HashMap::new(),
             changes: HashMap::new(),
             positions: BTreeMap::new(),
@@ -153,19 +133,79 @@ impl Sink {
         Ok(())
     }
 
-    /// Stores what is pending in the order of keys: neighbours of the index are written together, and sealing, which reads by
-    /// key, finds its entries side by side.
+    /// Stores what is pending, kind by kind in the order of ids.
     fn store(&mut self) -> Result<(), Error> {
         let mut pending = std::mem::take(&mut self.pending);
         self.pending_bytes = 0;
-        pending.sort_unstable_by_key(|(number, entry)| (*number, entry.kind as u8, entry.id));
-        let firsts = self.insert(&pending).map_err(|source| self.error(source))?;
-        for ((number, entry), first) in pending.drain(..).zip(firsts) {
-            self.count(number, &entry, first)?;
+        // Keys are sorted alone; then each entry moves once.
+        pending.sort_by_cached_key(|(number, entry)| (*number, entry.kind as u8, entry.id));
+        for alike in pending.chunk_by(|(a, one), (b, other)| (a, one.kind) == (b, other.kind)) {
+            self.store_kind(alike)?;
         }
         // The room is used again.
+        pending.clear();
         self.pending = pending;
         Ok(())
+    }
+
+    /// Appends the entries of one exhibit and kind that are new as blocks, and counts them.
+    fn store_kind(&mut self, entries: &[(i64, Entry)]) -> Result<(), Error> {
+        let held = self.held_of(entries)?;
+        let mut block = Builder::default();
+        for same in entries.chunk_by(|(_, one), (_, other)| one.id == other.id) {
+            let mut same = same.iter();
+            // Of several bodies that are new together any may be stored first: the smallest takes its place.
+            if let Some((number, entry)) = same.as_slice().first().filter(|(_, entry)| !held.contains(&entry.id)) {
+                same.next();
+                if !block.has_room(entry.body.len()) {
+                    self.append(*number, entry.kind, &mut block)?;
+                }
+                block.push(entry.id, &entry.body);
+                self.count(*number, entry, true)?;
+                if !same.as_slice().is_empty() {
+                    self.append(*number, entry.kind, &mut block)?;
+                }
+            }
+            for (number, entry) in same {
+                if self.other_version(*number, entry)? {
+                    self.count(*number, entry, false)?;
+                }
+            }
+        }
+        entries.first().map_or(Ok(()), |(number, entry)| self.append(*number, entry.kind, &mut block))
+    }
+
+    /// The ids of entries of one exhibit and kind, in the order of ids, that are held already.
+    fn held_of(&mut self, entries: &[(i64, Entry)]) -> Result<HashSet<Id>, Error> {
+        let maybe: Vec<Id> = entries.iter().map(|(_, entry)| entry.id).filter(|id| self.filter.note(*id)).collect();
+        let (Some((number, entry)), Some(first), Some(last)) = (entries.first(), maybe.first(), maybe.last()) else {
+            return Ok(HashSet::new());
+        };
+        let look = || -> rusqlite::Result<HashSet<Id>> {
+            let mut held = HashSet::new();
+            for block in store::bounds(&self.connection, *number, entry.kind, (*first, *last))? {
+                let begin = maybe.partition_point(|id| *id < block.first);
+                let inside = maybe[begin..].iter().take_while(|id| **id <= block.last);
+                if inside.clone().next().is_some() {
+                    let find = |block: block::Block<'_>| Some(inside.filter(|id| block.find(**id).is_some()).copied().collect());
+                    held.extend(store::look::<Vec<Id>>(&self.connection, block.seq, find)?);
+                }
+            }
+            Ok(held)
+        };
+        look().map_err(|source| self.error(source))
+    }
+
+    /// Appends a block, if there is anything in it; the next one begins.
+    fn append(&self, number: i64, kind: Kind, block: &mut Builder) -> Result<(), Error> {
+        let Some((first, last)) = block.bounds() else { return Ok(()) };
+        let mut append = || {
+            let sql = "INSERT INTO block (exhibit, kind, first, last, entries, content) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+            let entries = i64::try_from(block.entries()).unwrap_or(i64::MAX);
+            let values = params![number, kind as u8, first.bytes(), last.bytes(), entries, block.take()];
+            self.connection.prepare_cached(sql)?.execute(values)
+        };
+        append().map(drop).map_err(|source| self.error(source))
     }
 
     fn begin(&mut self) -> Result<(), Error> {
@@ -176,21 +216,8 @@ impl Sink {
         Ok(())
     }
 
-    /// Inserts entries; of each, whether its key is new.
-    fn insert(&self, pending: &[(i64, Entry)]) -> rusqlite::Result<Vec<bool>> {
-        let sql = "INSERT INTO entry (exhibit, kind, id, body) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
-        let mut insert = self.connection.prepare_cached(sql)?;
-        let insert = |(number, entry): &(i64, Entry)| {
-            insert.execute(params![number, entry.kind as u8, entry.id.bytes(), entry.body]).map(|rows| rows == 1)
-        };
-        pending.iter().map(insert).collect()
-    }
-
-    /// Counts an entry; what was held already is ignored.
+    /// Counts an entry: the first with its id, or another version of one.
     fn count(&mut self, number: i64, entry: &Entry, first: bool) -> Result<(), Error> {
-        if !first && !self.other_version(number, entry)? {
-            return Ok(());
-        }
         let change = self.changes.entry(number).or_default();
         change.entries += 1;
         if let Some(item) = entry.item {
@@ -203,7 +230,7 @@ impl Sink {
             _ => {}
         }
         match entry.kind {
-            Kind::Item | Kind::End => self.note(number, entry.kind, entry.id),
+            Kind::Item | Kind::End if first => self.note(number, entry.id, &entry.body),
             Kind::Problem if entry.item.is_none() => self.note_problem(number, entry),
             _ => Ok(()),
         }
@@ -211,34 +238,34 @@ impl Sink {
 
     /// Another body under an id that is held: both are kept, the smaller one counts. False if this very body is held.
     fn other_version(&mut self, number: i64, entry: &Entry) -> Result<bool, Error> {
-        let exchange = || -> rusqlite::Result<bool> {
-            let (kind, id) = (entry.kind as u8, entry.id.bytes());
-            let sql = "SELECT seq, body FROM entry WHERE exhibit = ?1 AND kind = ?2 AND id = ?3";
-            let mut held = self.connection.prepare_cached(sql)?;
-            let (seq, body): (i64, Vec<u8>) = held.query_row(params![number, kind, id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let (kind, id) = (entry.kind, entry.id);
+        let exchange = || -> rusqlite::Result<Option<bool>> {
+            let held = store::held(&self.connection, number, kind, id)?;
+            let (seq, place, body) = held.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
             if body == entry.body {
-                return Ok(false);
+                return Ok(None);
             }
+            let smaller = entry.body < body;
+            let other = if smaller { &body } else { &entry.body };
             let sql = "INSERT INTO version VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
             let mut insert = self.connection.prepare_cached(sql)?;
-            if entry.body > body {
-                return Ok(insert.execute(params![number, kind, id, Digest::of(&entry.body).0, entry.body])? == 1);
+            let inserted = insert.execute(params![number, kind as u8, id.bytes(), Digest::of(other).0, other])?;
+            if smaller {
+                let changed = store::look(&self.connection, seq, |block| block.with(place, &entry.body))?;
+                self.connection.execute("UPDATE block SET content = ?2 WHERE seq = ?1", params![seq, changed])?;
             }
-            insert.execute(params![number, kind, id, Digest::of(&body).0, body])?;
-            self.connection.execute("UPDATE entry SET body = ?2 WHERE seq = ?1", params![seq, entry.body])?;
-            Ok(true)
+            Ok((inserted == 1).then_some(smaller))
         };
-        exchange().map_err(|source| self.error(source))
+        let counts = exchange().map_err(|source| self.error(source))?;
+        if counts == Some(true) && matches!(kind, Kind::Item | Kind::End) {
+            self.note(number, id, &entry.body)?;
+        }
+        Ok(counts.is_some())
     }
 
-    /// Notes what the held item or end of exhibit says.
-    fn note(&mut self, number: i64, kind: Kind, id: Id) -> Result<(), Error> {
-        let read = || {
-            let sql = "SELECT body FROM entry WHERE exhibit = ?1 AND kind = ?2 AND id = ?3";
-            self.connection.prepare_cached(sql)?.query_row(params![number, kind as u8, id.bytes()], |row| row.get(0))
-        };
-        let body: Vec<u8> = read().map_err(|source| self.error(source))?;
-        match from_bytes::<Body>(&body).map_err(|source| Error::Entry { id, source })? {
+    /// Notes what the item or end of exhibit says that counts.
+    fn note(&mut self, number: i64, id: Id, body: &[u8]) -> Result<(), Error> {
+        match from_bytes::<Body>(body).map_err(|source| Error::Entry { id, source })? {
             Body::Item(item) => {
                 let announced = i64::try_from(item.announced).unwrap_or(i64::MAX);
                 self.items.entry((number, id)).or_default().announced = Some((announced, item.status.name()));
@@ -403,13 +430,9 @@ pub fn stored_items(path: &Path, exhibit: Id) -> Result<HashSet<Id>, Error> {
     if !path.exists() {
         return Ok(HashSet::new());
     }
-    let _lock = lock(path)?;
-    let read = || {
-        let connection = connect(path, 4 << 20)?;
-        connection.execute_batch(SCHEMA)?;
-        done_items(&connection, exhibit)
-    };
-    read().map_err(|source| Error::Store { path: path.to_owned(), source })
+    let _lock = store::lock(path)?;
+    let connection = store::connect(path, 4 << 20)?;
+    done_items(&connection, exhibit).map_err(|source| Error::Store { path: path.to_owned(), source })
 }
 
 fn done_items(connection: &Connection, exhibit: Id) -> rusqlite::Result<HashSet<Id>> {
@@ -424,34 +447,4 @@ fn read_exhibits(connection: &Connection) -> rusqlite::Result<HashMap<Id, i64>> 
     let mut statement = connection.prepare("SELECT id, number FROM exhibit")?;
     let rows = statement.query_map([], |row| Ok((Id(row.get(0)?), row.get(1)?)))?;
     rows.collect()
-}
-
-/// Opens a working store: ours alone, so the schema may be trusted, but the process may die at any moment.
-#[allow(clippy::disallowed_methods, reason = "the working store is our own, not evidence")]
-pub(crate) fn connect(path: &Path, cache_bytes: u64) -> rusqlite::Result<Connection> {
-    let connection = Connection::open(path)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    // In WAL mode NORMAL keeps the store consistent through a crash; what a power cut loses is delivered or walked again.
-    connection.pragma_update(None, "synchronous", "NORMAL")?;
-    connection.pragma_update(None, "wal_autocheckpoint", LOG_FRAMES)?;
-    // Folding the log back at the end would copy a store that is about to be removed; whoever opens it again reads its log.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    let kibibytes = i64::try_from(cache_bytes >> 10).unwrap_or(i64::MAX);
-    connection.pragma_update(None, "cache_size", -kibibytes)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    Ok(connection)
-}
-
-/// Takes the lock that keeps two processes out of one store.
-fn lock(path: &Path) -> Result<File, Error> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let path = PathBuf::from(name);
-    let file = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = file.map_err(|source| Error::Io { path: path.clone(), source })?;
-    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Locked(path)),
-        Err(errno) => Err(Error::Io { path, source: errno.into() }),
-    }
 }

@@ -39,18 +39,13 @@ pub fn print(bundle: &Path) -> Result<bool> {
     grouped(&connection, &mut out, "items", "SELECT status, count(*) FROM item GROUP BY 1 ORDER BY 1")?;
     let (mut apps, mut not_live) = (BTreeMap::<String, i64>::new(), BTreeMap::<String, i64>::new());
     for (table, name) in RECORDS {
-        // One pass over each table: a phone has hundreds of thousands of messages.
         let mut live = 0;
-        let app = if table == "message" { "app" } else { "NULL" };
-        let mut statement = connection.prepare(&format!("SELECT {app}, state, count(*) FROM {table} GROUP BY 1, 2"))?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let (app, state, count): (Option<String>, String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        for ((app, state), count) in counted(&connection, table)? {
             match state.as_str() {
                 "live" => {
                     live += count;
                     if table == "message" {
-                        *apps.entry(app.unwrap_or_else(|| "?".to_owned())).or_default() += count;
+                        *apps.entry(app).or_default() += count;
                     }
                 }
                 state => *not_live.entry(format!("{table} {state}")).or_default() += count,
@@ -77,6 +72,22 @@ pub fn print(bundle: &Path) -> Result<bool> {
     grouped(&connection, &mut words, "problems", "SELECT code, count(*) FROM problem GROUP BY 1 ORDER BY 1")?;
     std::io::stderr().write_all(&words)?;
     Ok(meta("complete")?.as_deref() != Some("false"))
+}
+
+/// Rows of a table by app and state. A phone has hundreds of thousands of messages of few apps: SQLite would sort them all to count them.
+fn counted(connection: &Connection, table: &str) -> Result<Vec<((String, String), i64)>> {
+    let app = if table == "message" { "app" } else { "''" };
+    let mut statement = connection.prepare(&format!("SELECT {app}, state FROM {table}"))?;
+    let mut rows = statement.query([])?;
+    let mut counts: Vec<((String, String), i64)> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (app, state) = (row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?);
+        match counts.iter_mut().find(|((known, of), _)| known == app && of == state) {
+            Some((_, count)) => *count += 1,
+            None => counts.push(((app.to_owned(), state.to_owned()), 1)),
+        }
+    }
+    Ok(counts)
 }
 
 fn grouped(connection: &Connection, out: &mut dyn Write, name: &str, sql: &str) -> Result<()> {

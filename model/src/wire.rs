@@ -89,6 +89,32 @@ pub enum Kind {
     Device,
 }
 
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Kind; 20] = [
+        Kind::Exhibit,
+        Kind::Item,
+        Kind::Directory,
+        Kind::Definition,
+        Kind::Thread,
+        Kind::Account,
+        Kind::Participant,
+        Kind::Message,
+        Kind::Contact,
+        Kind::ContactPoint,
+        Kind::Call,
+        Kind::Attachment,
+        Kind::Visit,
+        Kind::Location,
+        Kind::Sighting,
+        Kind::Secret,
+        Kind::Problem,
+        Kind::Ledger,
+        Kind::End,
+        Kind::Device,
+    ];
+}
+
 impl Body {
     /// Its kind.
     pub fn kind(&self) -> Kind {
@@ -173,6 +199,7 @@ pub struct Entry {
     /// The item that announces it.
     pub item: Option<Id>,
     /// The encoded [`Body`].
+    #[serde(with = "whole")]
     pub body: Vec<u8>,
 }
 
@@ -248,17 +275,49 @@ fn strip_version(bytes: &[u8]) -> Result<&[u8], WireError> {
     }
 }
 
+/// Bytes that hold most values: a vector that grows from nothing is copied again and again.
+const ROOM: usize = 512;
+
 /// Encodes a value without version byte.
 pub fn to_bytes<T: Serialize>(value: &T) -> Vec<u8> {
     // Our types have no maps of unknown length and no failing serializers, and a Vec grows: this cannot fail.
     #[allow(clippy::expect_used)]
-    postcard::to_stdvec(value).expect("plain data always encodes")
+    postcard::to_extend(value, Vec::with_capacity(ROOM)).expect("plain data always encodes")
 }
 
 /// Decodes a value and refuses bytes that follow it.
 pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
     let (value, rest) = postcard::take_from_bytes(bytes)?;
     if rest.is_empty() { Ok(value) } else { Err(WireError::Trailing(rest.len())) }
+}
+
+/// Bytes as one string of them: serde takes a `Vec<u8>` for a list and would go through it byte by byte. Postcard writes both alike.
+mod whole {
+    use serde::de::{Deserializer, Error, Visitor};
+    use serde::ser::Serializer;
+    use std::fmt;
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    pub fn deserialize<'d, D: Deserializer<'d>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        struct Whole;
+
+        impl Visitor<'_> for Whole {
+            type Value = Vec<u8>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes")
+            }
+
+            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+                Ok(bytes.to_vec())
+            }
+        }
+
+        deserializer.deserialize_bytes(Whole)
+    }
 }
 
 #[cfg(test)]
@@ -283,6 +342,14 @@ mod tests {
         assert_eq!(decode_batch(&bytes).unwrap(), batch);
         assert!(decode_batch(&bytes[1..]).is_err());
         assert!(decode_batch(&[bytes.clone(), vec![0]].concat()).is_err());
+    }
+
+    #[test]
+    fn a_body_is_written_as_a_list_of_bytes_would_be() {
+        let entry = Entry::new(&problem());
+        let Entry { kind, id, exhibit, item, body } = &entry;
+        assert_eq!(to_bytes(&entry), to_bytes(&(kind, id, exhibit, item, body)));
+        assert_eq!(from_bytes::<Entry>(&to_bytes(&entry)).unwrap(), entry);
     }
 
     #[test]

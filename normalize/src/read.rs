@@ -5,7 +5,7 @@ use crate::emit::{Emit, Outlet};
 use crate::parse::{Input, Outcome, PARSERS, Parser};
 use model::{Code, Digest, WorkUnit};
 use std::borrow::Cow;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 /// Bytes that parsers see before they decide.
@@ -35,7 +35,7 @@ pub fn read_content(
         let input = Input { unit, folder, head: &head, limits };
         let reader = identify(&input);
         if let (Some(content), false) = (content, matches!(reader, Reader::Nobody)) {
-            std::fs::write(folder.join("main"), content)?;
+            put(&folder.join("main"), content)?;
         }
         Ok(reader.read(&input, artifacts, &mut emit))
     });
@@ -44,6 +44,14 @@ pub fn read_content(
         Outcome::failed("staged content cannot be read")
     });
     emit.finish(outcome);
+}
+
+/// Makes a file hold a content. One that is there is written over, then cut: after a cut to nothing some file systems (ext4) write what
+/// follows to the disk at once.
+fn put(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = std::fs::File::options().write(true).create(true).truncate(false).open(path)?;
+    file.write_all(content)?;
+    file.set_len(content.len() as u64)
 }
 
 /// The first bytes of the content.

@@ -3,7 +3,7 @@
 //! Sections: `bulk` (large incompressible files against two openssl processes), `phone` (the bench phone against one openssl
 //! process; made by the generator that `HAUL_BENCH_GENERATOR` names, or the one beside the project), `small` (small files a
 //! second), `units` (the same of files that are staged and given to a parser child), `definitions` (what 100 more definitions
-//! cost a database that none of them fits), `memory` (peak resident bytes of all processes, at one and three times the scale),
+//! cost a database that none of them fits), `memory` (peak resident bytes of all processes, at one, three and ten times the scale),
 //! `recovery` (the databases of the bench phone with recovery of deleted rows on, against off). Absolute figures move with the
 //! machine; ratios less.
 
@@ -229,7 +229,7 @@ fn recovery(sets: &Sets) {
 }
 
 fn memory(sets: &Sets) {
-    for scale in ["1", "3"] {
+    for scale in ["1", "3", "10"] {
         let tree = sets.phone(scale);
         let out = sets.folder.join("memory-out");
         let mut command = haul_run(&tree, &out, &sets.folder.join("key"));

@@ -31,6 +31,13 @@ pub fn compress(state: &mut State, block: &[u8; BLOCK]) {
     compress256(state, from_ref(GenericArray::<u8, U64>::from_slice(block)));
 }
 
+/// What stands between a message and its length (FIPS 180-4 §5.1.1).
+const PADDING: [u8; BLOCK] = {
+    let mut padding = [0; BLOCK];
+    padding[0] = 0x80;
+    padding
+};
+
 /// Messages that are hashed together, and afterwards their digests, in the same order.
 #[derive(Clone, Default)]
 pub struct Messages {
@@ -61,8 +68,7 @@ impl Messages {
     pub fn end(&mut self, state: State, before: u64) {
         let length = self.data.len() - self.begin;
         let padded = (length + 9).next_multiple_of(BLOCK);
-        self.data.push(0x80);
-        self.data.resize(self.begin + padded - 8, 0);
+        self.data.extend_from_slice(&PADDING[..padded - length - 8]);
         self.data.extend_from_slice(&((before + length as u64) * 8).to_be_bytes());
         self.spans.push((self.begin / BLOCK, self.data.len() / BLOCK));
         self.begin = self.data.len();
@@ -73,7 +79,7 @@ impl Messages {
     pub fn hash(&mut self) {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx512bw") && self.spans.len() > FEW {
-            return self.side_by_side();
+            return if self.spans.len() * BLOCK == self.data.len() { self.block_by_block() } else { self.side_by_side() };
         }
         self.one_by_one();
     }
@@ -94,6 +100,20 @@ impl Messages {
         for ((first, end), state) in self.spans.iter().zip(&mut self.states) {
             blocks[*first..*end].iter().for_each(|block| compress(state, block));
         }
+    }
+
+    /// Every message is one block: lanes begin and end together.
+    #[cfg(target_arch = "x86_64")]
+    fn block_by_block(&mut self) {
+        let (blocks, _) = self.data.as_chunks::<BLOCK>();
+        let (sixteens, rest) = self.states.as_chunks_mut::<LANES>();
+        let (of_sixteens, of_rest) = blocks.split_at(sixteens.len() * LANES);
+        for (states, blocks) in sixteens.iter_mut().zip(of_sixteens.as_chunks::<LANES>().0) {
+            let mut lanes = std::array::from_fn(|word| std::array::from_fn(|lane| states[lane][word]));
+            wide::compress(&mut lanes, blocks.each_ref());
+            (0..LANES).for_each(|lane| states[lane] = std::array::from_fn(|word| lanes[word][lane]));
+        }
+        rest.iter_mut().zip(of_rest).for_each(|(state, block)| compress(state, block));
     }
 
     /// Every lane takes the next message when its own is done; what the last few lanes have left is hashed one by one.
@@ -281,6 +301,21 @@ mod tests {
                     assert_eq!(*digest, <[u8; 32]>::from(Sha256::digest(message(number))), "{number} of {count}, round {round}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn messages_of_one_block_are_as_each_alone() {
+        for count in [7, 16, 31, 64, 100] {
+            let message = |number: usize| [number as u8; 55][..number % 56].to_vec();
+            let mut messages = Messages::default();
+            for number in 0..count {
+                messages.add(&message(number));
+                messages.end(INITIAL, 0);
+            }
+            messages.hash();
+            let expected = (0..count).map(|number| <[u8; 32]>::from(Sha256::digest(message(number))));
+            assert!(messages.digests().eq(expected), "{count}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! The tables of a bundle, read from `schema.sql`: the statements in it stand word for word in every bundle.
 
+use super::value::Value;
 use std::sync::OnceLock;
 
 /// `application_id` of a bundle: `HAUL` in ASCII.
@@ -35,6 +36,8 @@ pub struct Column {
     pub name: &'static str,
     /// Its type.
     pub kind: Type,
+    /// Whether it always has a value.
+    pub required: bool,
     /// `["name",`: how its field begins in JSON.
     pub field: Vec<u8>,
 }
@@ -66,6 +69,22 @@ impl Table {
     /// All columns, comma-separated.
     pub fn column_list(&self) -> String {
         self.columns.iter().map(|column| column.name).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether its rows have numbers of their own besides their key.
+    pub fn numbered(&self) -> bool {
+        !self.create.ends_with("WITHOUT ROWID")
+    }
+
+    /// The first column whose value is none that the column may hold.
+    pub fn misfit(&self, values: &[Value]) -> Option<&Column> {
+        let fits = |(column, value): &(&Column, &Value)| match value {
+            Value::Null => !column.required,
+            Value::Integer(_) => matches!(column.kind, Type::Integer | Type::Any),
+            Value::Text(_) | Value::Word(_) => matches!(column.kind, Type::Text | Type::Any),
+            Value::Blob(_) | Value::Id(_) => column.kind == Type::Blob,
+        };
+        self.columns.iter().zip(values).find(|pair| !fits(pair)).map(|(column, _)| column)
     }
 
     /// The statement that inserts one row, all columns in order.
@@ -115,7 +134,7 @@ fn column(line: &'static str) -> Column {
         Some("ANY") => Type::Any,
         _ => Type::Text,
     };
-    Column { name, kind, field: format!("[\"{name}\",").into_bytes() }
+    Column { name, kind, required: line.contains(" NOT NULL"), field: format!("[\"{name}\",").into_bytes() }
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 #[derive(Clone, PartialEq, Debug)]
 struct Place {
     id: Id,
-    seq: i64,
     finder: u8,
     record: Option<Id>,
     field: Option<String>,
@@ -76,17 +75,16 @@ pub fn fold_all(work: &Work<'_>) -> Result<(), Error> {
 type Group = (u8, [u8; 16], [u8; 16]);
 
 fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<(Group, Place)> {
-    let table: Option<String> = row.get(10)?;
-    let row_id: Option<i64> = row.get(11)?;
-    let (first, end): (Option<i64>, Option<i64>) = (row.get(12)?, row.get(13)?);
+    let table: Option<String> = row.get(9)?;
+    let row_id: Option<i64> = row.get(10)?;
+    let (first, end): (Option<i64>, Option<i64>) = (row.get(11)?, row.get(12)?);
     let place = Place {
         id: Id(row.get(3)?),
-        seq: row.get(4)?,
-        finder: row.get(5)?,
-        record: row.get::<_, Option<[u8; 16]>>(6)?.map(Id),
-        field: row.get(7)?,
-        field_offset: row.get(8)?,
-        byte_offset: row.get(9)?,
+        finder: row.get(4)?,
+        record: row.get::<_, Option<[u8; 16]>>(5)?.map(Id),
+        field: row.get(6)?,
+        field_offset: row.get(7)?,
+        byte_offset: row.get(8)?,
         row: table.zip(row_id),
         range: first.zip(end),
     };
@@ -143,7 +141,7 @@ impl Places {
         }
         self.spill(work)?;
         drop(self);
-        let sql = "SELECT kind, item, what, id, seq, finder, record, field, field_offset, byte_offset, row_table, row_id,
+        let sql = "SELECT kind, item, what, id, finder, record, field, field_offset, byte_offset, row_table, row_id,
                    range_first, range_end FROM main.place ORDER BY kind, item, what, id";
         let mut statement = work.connection.prepare(sql).map_err(|source| work.error(source))?;
         let mut rows = statement.query([]).map_err(|source| work.error(source))?;
@@ -162,7 +160,7 @@ const LOOKED_UP: usize = 1 << 14;
 fn list(work: &Work<'_>, kind: Kind, places: &mut Places) -> Result<(), Error> {
     let (mut observables, mut kinds) = (Observables::default(), Kinds::new());
     let mut batch = Vec::with_capacity(LOOKED_UP);
-    work.each_as_it_came(kind, |seq, id, body| {
+    work.entries.each(kind, |id, body| {
         let seen = match body {
             Body::Sighting(sighting) => {
                 let what = sighting.observable.id();
@@ -179,7 +177,7 @@ fn list(work: &Work<'_>, kind: Kind, places: &mut Places) -> Result<(), Error> {
             }
             _ => return Ok(()),
         };
-        batch.push((seq, id, seen));
+        batch.push((id, seen));
         if batch.len() >= LOOKED_UP { look_up(work, &mut kinds, kind, &mut batch, places) } else { Ok(()) }
     })?;
     look_up(work, &mut kinds, kind, &mut batch, places)?;
@@ -191,33 +189,33 @@ fn look_up(
     work: &Work<'_>,
     kinds: &mut Kinds,
     kind: Kind,
-    batch: &mut Vec<(i64, Id, Seen)>,
+    batch: &mut Vec<(Id, Seen)>,
     places: &mut Places,
 ) -> Result<(), Error> {
-    batch.sort_unstable_by_key(|(_, id, seen)| (seen.record, *id));
-    batch.drain(..).try_for_each(|(seq, id, seen)| {
+    batch.sort_unstable_by_key(|(id, seen)| (seen.record, *id));
+    batch.drain(..).try_for_each(|(id, seen)| {
         let group = (kind as u8, seen.item.0, seen.what.0);
-        places.add(work, group, place(work, kinds, kind, seq, id, seen)?)
+        places.add(work, group, place(work, kinds, kind, id, seen)?)
     })
 }
 
 /// The kind of the last record that was found with a field of that name: most likely that of the next, too.
 type Kinds = HashMap<String, Kind>;
 
-fn place(work: &Work<'_>, kinds: &mut Kinds, kind: Kind, seq: i64, id: Id, seen: Seen) -> Result<Place, Error> {
+fn place(work: &Work<'_>, kinds: &mut Kinds, kind: Kind, id: Id, seen: Seen) -> Result<Place, Error> {
     let whole = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     let (mut record, mut range) = (seen.record, None);
     if let Some(named) = record {
         let field = seen.field.as_deref().unwrap_or("");
         let likely = kinds.get(field).copied().unwrap_or(Kind::Message);
         match work.record(named, likely)? {
-            Some((seq, found)) => {
+            Some(found) => {
                 if found != likely {
                     kinds.insert(field.to_owned(), found);
                 }
                 // A row says more than a range.
                 if seen.row.is_none() {
-                    range = work.range(seq, named)?.map(|(first, length)| (whole(first), whole(first.saturating_add(length))));
+                    range = work.range(found, named)?.map(|(first, length)| (whole(first), whole(first.saturating_add(length))));
                 }
             }
             None => {
@@ -229,7 +227,6 @@ fn place(work: &Work<'_>, kinds: &mut Kinds, kind: Kind, seq: i64, id: Id, seen:
     }
     Ok(Place {
         id,
-        seq,
         finder: seen.finder as u8,
         record,
         field: seen.field,
@@ -242,29 +239,15 @@ fn place(work: &Work<'_>, kinds: &mut Kinds, kind: Kind, seq: i64, id: Id, seen:
 
 /// Inserts listed places; none are left.
 fn insert(work: &Work<'_>, held: &mut Vec<(Group, Place)>) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO main.place VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+    let sql = "INSERT INTO main.place VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
     let mut statement = work.connection.prepare_cached(sql)?;
     for ((kind, item, what), place) in held.drain(..) {
-        let Place { id, seq, finder, record, field, field_offset, byte_offset, row, range } = place;
+        let Place { id, finder, record, field, field_offset, byte_offset, row, range } = place;
         let (table, row_id) = row.unzip();
         let (first, end) = range.unzip();
         let record = record.map(|record| record.0);
-        let key = params![
-            kind,
-            item,
-            what,
-            id.bytes(),
-            seq,
-            finder,
-            record,
-            field,
-            field_offset,
-            byte_offset,
-            table,
-            row_id,
-            first,
-            end
-        ];
+        let key =
+            params![kind, item, what, id.bytes(), finder, record, field, field_offset, byte_offset, table, row_id, first, end];
         statement.execute(key)?;
     }
     Ok(())
@@ -309,14 +292,14 @@ impl Observables {
 /// Inserts folded places of sightings or secrets, sorted; none are left.
 fn write(work: &Work<'_>, folded: &mut Vec<(u8, Folded)>) -> Result<(), Error> {
     folded.sort_unstable_by_key(|(kind, fold)| (*kind, fold.place.id));
-    let sql = "INSERT INTO main.folded VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    let sql = "INSERT INTO main.folded VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     let mut insert = || -> rusqlite::Result<()> {
         let mut statement = work.connection.prepare_cached(sql)?;
         for (kind, Folded { place, finders }) in folded.drain(..) {
             let (table, row_id) = place.row.unzip();
             let record = place.record.map(|record| record.0);
             let (id, field, offset) = (place.id.bytes(), place.field, place.field_offset);
-            statement.execute(params![kind, id, place.seq, finders, record, field, offset, table, row_id])?;
+            statement.execute(params![kind, id, finders, record, field, offset, table, row_id])?;
         }
         Ok(())
     };
@@ -394,7 +377,7 @@ mod tests {
 
     fn place(number: u8, finder: u8, byte_offset: Option<i64>) -> Place {
         let (record, field, field_offset, row, range) = Default::default();
-        Place { id: Id([number; 16]), seq: i64::from(number), finder, record, field, field_offset, byte_offset, row, range }
+        Place { id: Id([number; 16]), finder, record, field, field_offset, byte_offset, row, range }
     }
 
     fn in_row(number: u8, finder: u8, byte_offset: Option<i64>, row_id: i64) -> Place {

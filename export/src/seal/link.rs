@@ -12,10 +12,10 @@ use rusqlite::{OptionalExtension, params};
 
 /// Links every attachment of the exhibit whose file is found.
 pub fn link_all(work: &Work<'_>) -> Result<(), Error> {
-    if !work.any(Kind::Attachment)? {
+    if !work.entries.any(Kind::Attachment) {
         return Ok(());
     }
-    work.each(Kind::Item, |_, id, body| match body {
+    work.entries.each(Kind::Item, |id, body| match body {
         Body::Item(item) => {
             let reversed: Vec<u8> = item.path.bytes().rev().collect();
             let sha256 = item.sha256.map(|digest| digest.to_string());
@@ -35,7 +35,7 @@ pub fn link_all(work: &Work<'_>) -> Result<(), Error> {
     })?;
     // Most attachments come from a few items.
     let mut parent = (Id::default(), String::new());
-    work.each(Kind::Attachment, |_, id, body| match body {
+    work.entries.each(Kind::Attachment, |id, body| match body {
         Body::Record(Record::Attachment(attachment)) => {
             let item = attachment.provenance.item;
             if parent.0 != item {

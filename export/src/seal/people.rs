@@ -40,7 +40,7 @@ pub fn link_all(work: &Work<'_>) -> Result<(), Error> {
 /// Lists what names a person.
 fn list(work: &Work<'_>) -> Result<(), Error> {
     for kind in [Kind::Account, Kind::ContactPoint, Kind::Device] {
-        work.each_as_it_came(kind, |_, id, body| {
+        work.entries.each(kind, |id, body| {
             let Body::Record(record) = body else { return Ok(()) };
             let rank = state_rank(record.provenance().state);
             let put = |identity: Identity, role| put(work, &identity, role, rank, id);

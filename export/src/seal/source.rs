@@ -1,5 +1,6 @@
 //! Where the rows of a bundle come from: ranges of ids in the working store and in the scratch beside it.
 
+use super::entries::Entries;
 use super::people;
 use super::scratch::Scratch;
 use super::write::Gather;
@@ -10,10 +11,8 @@ use crate::bundle::value::Value;
 use model::observable::{SecretKind, Validity};
 use model::wire::from_bytes;
 use model::{Body, Id, Kind, Secret, Sighting};
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::HashMap;
-use std::path::PathBuf;
 
 /// Answers about references that a thread remembers.
 const REMEMBERED: usize = 1 << 16;
@@ -102,89 +101,62 @@ const OTHERS: [(&str, Kind); 7] = [
 ];
 
 /// Reads ranges; one for each thread.
-pub struct Reader {
-    connection: Connection,
-    path: PathBuf,
-    exhibit: i64,
-    exhibit_id: Id,
-    known: HashMap<(u8, Id), bool>,
-    /// Accounts that ids stand for, by the id that an account of the same file would have.
-    accounts: HashMap<Id, Option<Id>>,
-    /// Owners' accounts, by file and app.
-    owners: HashMap<(Id, String), Option<Id>>,
+pub struct Reader<'s> {
+    entries: Entries<'s>,
+    references: References<'s>,
 }
 
-impl Reader {
+impl<'s> Reader<'s> {
     /// Opens the store and the scratch beside it to read.
-    pub fn open(scratch: &Scratch) -> Result<Reader, Error> {
-        let path = scratch.store().to_owned();
-        let open = || {
-            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let connection = Connection::open_with_flags(&path, flags)?;
-            connection.pragma_update(None, "cache_size", -8192)?;
-            connection.execute("ATTACH ?1 AS scratch", [scratch.path().to_string_lossy()])?;
-            connection.execute("ATTACH ?1 AS links", [scratch.links().to_string_lossy()])?;
-            connection.set_prepared_statement_cache_capacity(32);
-            // Plans that do not depend on bound values: otherwise a statement is prepared anew for each.
-            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-            // One transaction for all that is read: each of its own would look for journals again.
-            connection.execute_batch("BEGIN")?;
-            Ok(connection)
-        };
-        let connection = open().map_err(|source| Error::Store { path: path.clone(), source })?;
-        let (known, accounts, owners) = Default::default();
-        Ok(Reader { connection, path, exhibit: scratch.exhibit(), exhibit_id: scratch.exhibit_id(), known, accounts, owners })
+    pub fn open(scratch: &'s Scratch) -> Result<Reader<'s>, Error> {
+        Ok(Reader { entries: scratch.entries()?, references: References::open(scratch)? })
     }
 
-    fn error(&self, source: rusqlite::Error) -> Error {
-        Error::Store { path: self.path.clone(), source }
-    }
-
-    fn bodies(&self, sql: &str, kind: Kind, first: &[u8], end: &[u8]) -> Result<Vec<(Id, Vec<u8>)>, Error> {
-        let read = || -> rusqlite::Result<_> {
-            let mut statement = self.connection.prepare_cached(sql)?;
-            let parameters = params![self.exhibit, kind as u8, first, end];
-            let rows = statement.query_map(parameters, |row| Ok((Id(row.get(0)?), row.get(1)?)))?;
-            rows.collect()
-        };
-        read().map_err(|source| self.error(source))
+    /// Problems that sealing itself met.
+    fn problems(&self, first: &[u8], end: &[u8]) -> rusqlite::Result<Vec<(Id, Vec<u8>)>> {
+        let sql = "SELECT id, body FROM problem WHERE id >= ?1 AND id < ?2 ORDER BY id";
+        let mut statement = self.references.connection.prepare_cached(sql)?;
+        let rows = statement.query_map(params![first, end], |row| Ok((Id(row.get(0)?), row.get(1)?)))?;
+        rows.collect()
     }
 
     /// Sightings or secrets: the body of the place that counts, with what the places folded into it know more.
-    fn folded(&self, kind: Kind, first: &[u8], end: &[u8], values: &mut Vec<Value>) -> Result<(), Error> {
-        for (id, body, fold) in self.folds(kind, first, end).map_err(|source| self.error(source))? {
-            match decode(id, &body)? {
+    fn folded(&self, kind: Kind, range: (&[u8], &[u8]), values: &mut Vec<Value>) -> Result<(), Error> {
+        let mut folds =
+            self.folds(kind, range.0, range.1).map_err(|source| self.references.error(source))?.into_iter().peekable();
+        self.entries.between(kind, range, |id, body| {
+            let Some((_, fold)) = folds.next_if(|(folded, _)| *folded == id) else { return Ok(()) };
+            match decode(id, body)? {
                 Body::Sighting(sighting) => sighting_row(id, *sighting, fold, values),
                 Body::Secret(secret) => secret_row(id, *secret, fold, values),
                 _ => {}
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
-    fn folds(&self, kind: Kind, first: &[u8], end: &[u8]) -> rusqlite::Result<Vec<(Id, Vec<u8>, Fold)>> {
-        let sql = "SELECT folded.id, entry.body, finders, record, field, field_offset, row_table, row_id
-                   FROM scratch.folded LEFT JOIN entry ON entry.seq = folded.seq
-                   WHERE folded.kind = ?1 AND folded.id >= ?2 AND folded.id < ?3 ORDER BY folded.id";
-        let mut statement = self.connection.prepare_cached(sql)?;
+    fn folds(&self, kind: Kind, first: &[u8], end: &[u8]) -> rusqlite::Result<Vec<(Id, Fold)>> {
+        let sql = "SELECT id, finders, record, field, field_offset, row_table, row_id FROM folded
+                   WHERE kind = ?1 AND id >= ?2 AND id < ?3 ORDER BY id";
+        let mut statement = self.references.connection.prepare_cached(sql)?;
         let rows = statement.query_map(params![kind as u8, first, end], |row| {
-            let table: Option<String> = row.get(6)?;
-            let row_id: Option<i64> = row.get(7)?;
+            let table: Option<String> = row.get(5)?;
+            let row_id: Option<i64> = row.get(6)?;
             let fold = Fold {
-                finders: super::fold::finder_words(row.get(2)?),
-                record: row.get::<_, Option<[u8; 16]>>(3)?.map(Id),
-                field: row.get(4)?,
-                field_offset: row.get(5)?,
+                finders: super::fold::finder_words(row.get(1)?),
+                record: row.get::<_, Option<[u8; 16]>>(2)?.map(Id),
+                field: row.get(3)?,
+                field_offset: row.get(4)?,
                 row: table.zip(row_id),
             };
-            Ok((Id(row.get(0)?), row.get(1)?, fold))
+            Ok((Id(row.get(0)?), fold))
         })?;
         rows.collect()
     }
 
     fn observables(&self, first: &[u8], end: &[u8], values: &mut Vec<Value>) -> rusqlite::Result<()> {
-        let sql = "SELECT id, kind, value, chain, validity FROM scratch.observable WHERE id >= ?1 AND id < ?2 ORDER BY id";
-        let mut statement = self.connection.prepare_cached(sql)?;
+        let sql = "SELECT id, kind, value, chain, validity FROM observable WHERE id >= ?1 AND id < ?2 ORDER BY id";
+        let mut statement = self.references.connection.prepare_cached(sql)?;
         let mut rows = statement.query(params![first, end])?;
         while let Some(found) = rows.next()? {
             let validity = match found.get::<_, u8>(4)? {
@@ -201,7 +173,7 @@ impl Reader {
     }
 }
 
-impl Gather for Reader {
+impl Gather for Reader<'_> {
     type Job = Job;
 
     fn table(job: &Job) -> &'static Table {
@@ -209,26 +181,29 @@ impl Gather for Reader {
     }
 
     fn rows(&mut self, job: &Job, values: &mut Vec<Value>) -> Result<(), Error> {
-        let (first, end) = &job.range;
+        let range = (job.range.0.as_slice(), job.range.1.as_slice());
         match &job.source {
             Source::Rows(rows) => values.extend_from_slice(rows),
             Source::Entries(kind) => {
-                let sql = "SELECT id, body FROM entry WHERE exhibit = ?1 AND kind = ?2 AND id >= ?3 AND id < ?4 ORDER BY id";
-                for (id, body) in self.bodies(sql, *kind, first, end)? {
-                    row::push(decode(id, &body)?, values, self)?;
-                }
+                let Reader { entries, references } = self;
+                entries.between(*kind, range, |id, body| row::push(decode(id, body)?, values, references))?;
             }
             Source::Problems => {
-                let sql = "SELECT id, body FROM entry WHERE exhibit = ?1 AND kind = ?2 AND id >= ?3 AND id < ?4
-                           UNION ALL SELECT id, body FROM scratch.problem WHERE id >= ?3 AND id < ?4 ORDER BY id";
-                for (id, body) in self.bodies(sql, Kind::Problem, first, end)? {
-                    row::push(decode(id, &body)?, values, self)?;
+                let mut bodies = self.problems(range.0, range.1).map_err(|source| self.references.error(source))?;
+                self.entries.between(Kind::Problem, range, |id, body| {
+                    bodies.push((id, body.to_vec()));
+                    Ok(())
+                })?;
+                bodies.sort_unstable();
+                for (id, body) in bodies {
+                    row::push(decode(id, &body)?, values, &mut self.references)?;
                 }
             }
-            Source::Folded(kind) => self.folded(*kind, first, end, values)?,
-            Source::Observables => self.observables(first, end, values).map_err(|source| self.error(source))?,
+            Source::Folded(kind) => self.folded(*kind, range, values)?,
+            Source::Observables => self.observables(range.0, range.1, values).map_err(|source| self.references.error(source))?,
             Source::Links => {
-                people::rows(&self.connection, self.exhibit_id, (first, end), values).map_err(|source| self.error(source))?;
+                let rows = people::rows(&self.references.connection, self.references.scratch.exhibit(), range, values);
+                rows.map_err(|source| self.references.error(source))?;
             }
         }
         Ok(())
@@ -265,17 +240,36 @@ fn secret_row(id: Id, secret: Secret, fold: Fold, values: &mut Vec<Value>) {
     row.put("row_table", table).put("row_id", row_id).put("finder", fold.finders);
 }
 
-impl Known for Reader {
+/// Answers about what rows refer to.
+struct References<'s> {
+    scratch: &'s Scratch,
+    /// What was worked out.
+    connection: Connection,
+    known: HashMap<(u8, Id), bool>,
+    /// Accounts that ids stand for, by the id that an account of the same file would have.
+    accounts: HashMap<Id, Option<Id>>,
+    /// Owners' accounts, by file and app.
+    owners: HashMap<(Id, String), Option<Id>>,
+}
+
+impl<'s> References<'s> {
+    fn open(scratch: &'s Scratch) -> Result<References<'s>, Error> {
+        let connection = scratch.read().map_err(|source| scratch.error(source))?;
+        let (known, accounts, owners) = Default::default();
+        Ok(References { scratch, connection, known, accounts, owners })
+    }
+
+    fn error(&self, source: rusqlite::Error) -> Error {
+        self.scratch.error(source)
+    }
+}
+
+impl Known for References<'_> {
     fn known(&mut self, kind: Kind, id: Id) -> Result<bool, Error> {
         if let Some(known) = self.known.get(&(kind as u8, id)) {
             return Ok(*known);
         }
-        let sql = "SELECT EXISTS (SELECT 1 FROM entry WHERE exhibit = ?1 AND kind = ?2 AND id = ?3)";
-        let ask = || {
-            let mut statement = self.connection.prepare_cached(sql)?;
-            statement.query_row(params![self.exhibit, kind as u8, id.bytes()], |row| row.get(0))
-        };
-        let known = ask().map_err(|source| self.error(source))?;
+        let known = self.scratch.keys().find(kind, id)?.is_some();
         // Messages name few threads and definitions, again and again; attachments name each message once.
         if matches!(kind, Kind::Thread | Kind::Account | Kind::Definition) {
             if self.known.len() >= REMEMBERED {
@@ -320,7 +314,7 @@ impl Known for Reader {
     }
 
     fn conflicts(&mut self, ledger: Id) -> Result<i64, Error> {
-        let sql = "SELECT records FROM scratch.conflict WHERE id = ?1";
+        let sql = "SELECT records FROM conflict WHERE id = ?1";
         let mut statement = self.connection.prepare_cached(sql).map_err(|source| self.error(source))?;
         let records = statement.query_row([ledger.bytes()], |row| row.get(0)).optional();
         Ok(records.map_err(|source| self.error(source))?.unwrap_or(0))

@@ -2,14 +2,16 @@
 
 use crate::Error;
 use crate::bundle::digest::{RowDigests, RowHasher};
+use crate::bundle::pages::{BTree, Pages};
+use crate::bundle::record;
 use crate::bundle::schema::{self, Table};
 use crate::bundle::tree::Tree;
 use crate::bundle::value::Value;
 use crate::ordered::ordered;
 use model::Digest;
-use rusqlite::{Connection, Statement};
-use std::fs::{self, File};
+use rusqlite::Connection;
 use std::path::Path;
+use std::{fs, io};
 
 /// Leaf hashes in one row of `seal_tile`.
 pub const TILE_LEAVES: usize = 256;
@@ -33,9 +35,11 @@ pub struct Written {
     pub checkpoint: String,
 }
 
-/// Rows of one table with their digests.
+/// Rows of one table as they are stored, with their digests.
 struct Chunk {
-    values: Vec<Value>,
+    records: Vec<u8>,
+    /// Where each record ends.
+    ends: Vec<usize>,
     digests: Vec<RowDigests>,
 }
 
@@ -80,19 +84,18 @@ pub fn write<G: Gather>(
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => return Err(io(source)),
         _ => {}
     }
-    let connection = create(path, plan.tables).map_err(error)?;
-    let mut writer = Writer::new(&connection, plan.tables).map_err(error)?;
-    let start = || Ok((start()?, RowHasher::new(plan.seed)));
+    let (pages, roots) = create(path, plan.tables).map_err(error)?;
+    let pages = Pages::append_to(path, pages).map_err(io)?;
+    let mut writer = Writer::new(pages, plan.tables, roots);
+    let start = || Ok(Thread { gather: start()?, hasher: RowHasher::new(plan.seed), values: Vec::new() });
     ordered(plan.threads, plan.jobs, start, chunk::<G>, |job, chunk| {
         written(chunk.digests.len() as u64);
-        writer.rows(G::table(job), &chunk).map_err(error)
+        writer.rows(G::table(job), &chunk).map_err(io)
     })?;
-    let summary = writer.finish().map_err(error)?;
+    let summary = writer.end_tiles().map_err(io)?;
     let seal = sign(&summary)?;
-    insert(&connection, "seal", &seal).map_err(error)?;
-    connection.execute_batch("COMMIT").map_err(error)?;
-    connection.close().map_err(|(_, source)| error(source))?;
-    File::open(path).and_then(|file| file.sync_all()).map_err(io)?;
+    writer.row("seal", 1, &seal).map_err(io)?;
+    writer.finish().map_err(io)?;
     let checkpoint = match seal {
         [Value::Text(text), ..] => text,
         _ => String::new(),
@@ -100,73 +103,86 @@ pub fn write<G: Gather>(
     Ok(Written { summary, checkpoint })
 }
 
-fn chunk<G: Gather>((reader, hasher): &mut (G, RowHasher), job: &G::Job) -> Result<Chunk, Error> {
-    let table = G::table(job);
-    let mut values = Vec::with_capacity(super::CHUNK_ROWS as usize * table.columns.len());
-    reader.rows(job, &mut values)?;
-    let mut digests = Vec::with_capacity(values.len() / table.columns.len().max(1));
-    hasher.rows(table, &values, &mut digests);
-    Ok(Chunk { values, digests })
+/// What one thread works with.
+struct Thread<G> {
+    gather: G,
+    hasher: RowHasher,
+    values: Vec<Value>,
 }
 
-/// A new file with every table and an open transaction. It is a scratch file until it is renamed, so it needs no journal; every
-/// setting that reaches the file's bytes is fixed here.
+fn chunk<G: Gather>(thread: &mut Thread<G>, job: &G::Job) -> Result<Chunk, Error> {
+    let Thread { gather, hasher, values } = thread;
+    let table = G::table(job);
+    values.clear();
+    gather.rows(job, values)?;
+    let mut chunk = Chunk { records: Vec::new(), ends: Vec::new(), digests: Vec::new() };
+    for row in values.chunks_exact(table.columns.len()) {
+        if let Some(column) = table.misfit(row) {
+            return Err(Error::Misfit { table: table.name, column: column.name });
+        }
+        record::write(row, &mut chunk.records);
+        chunk.ends.push(chunk.records.len());
+    }
+    hasher.rows(table, values, &mut chunk.digests);
+    Ok(chunk)
+}
+
+/// Makes a file with every table, still empty: how many pages it has, and each table's root. Every setting that reaches the file's bytes is
+/// fixed here.
 #[allow(clippy::disallowed_methods, reason = "a new bundle is our own, not evidence")]
-fn create(path: &Path, tables: &[Table]) -> rusqlite::Result<Connection> {
+fn create(path: &Path, tables: &[Table]) -> rusqlite::Result<(u32, Vec<u32>)> {
     let connection = Connection::open(path)?;
     connection.pragma_update(None, "page_size", schema::PAGE_SIZE)?;
     connection.pragma_update(None, "encoding", "UTF-8")?;
     connection.pragma_update(None, "auto_vacuum", "NONE")?;
+    // It is a scratch file until it is renamed: it needs no journal.
     connection.pragma_update(None, "journal_mode", "OFF")?;
     connection.pragma_update(None, "synchronous", "OFF")?;
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
-    // Bytes of moved cells do not stay behind in pages: they would depend on the way the tree grew.
+    // Bytes of moved cells do not stay behind in pages: they would depend on the way the schema's tree grew.
     connection.pragma_update(None, "secure_delete", true)?;
-    connection.pragma_update(None, "cache_size", -8192)?;
     connection.pragma_update(None, "application_id", schema::APPLICATION_ID)?;
     connection.pragma_update(None, "user_version", schema::FORMAT_VERSION)?;
     connection.execute_batch("BEGIN")?;
     for table in tables {
         connection.execute_batch(table.create)?;
     }
-    Ok(connection)
+    connection.execute_batch("COMMIT")?;
+    let root = |table: &Table| {
+        let sql = "SELECT rootpage FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+        connection.query_row(sql, [table.name], |row| row.get(0))
+    };
+    let roots = tables.iter().map(root).collect::<rusqlite::Result<_>>()?;
+    let pages = connection.query_row("PRAGMA page_count", [], |row| row.get(0))?;
+    connection.close().map_err(|(_, source)| source)?;
+    Ok((pages, roots))
 }
 
-fn insert(connection: &Connection, table: &str, values: &[Value]) -> rusqlite::Result<()> {
-    let marks = vec!["?"; values.len()].join(", ");
-    let mut statement = connection.prepare_cached(&format!("INSERT INTO {table} VALUES ({marks})"))?;
-    run(&mut statement, values)
-}
-
-fn run(statement: &mut Statement<'_>, values: &[Value]) -> rusqlite::Result<()> {
-    for (place, value) in values.iter().enumerate() {
-        statement.raw_bind_parameter(place + 1, value)?;
-    }
-    statement.raw_execute().map(drop)
-}
-
-/// Inserts rows and remembers their digests.
-struct Writer<'c> {
-    connection: &'c Connection,
-    statements: Vec<(&'static str, Statement<'c>)>,
+/// Writes rows and remembers their digests.
+struct Writer {
+    pages: Pages,
+    trees: Vec<(&'static str, BTree)>,
+    record: Vec<u8>,
     tree: Tree,
     content: Tree,
     tile: Vec<u8>,
     tiles: i64,
 }
 
-impl<'c> Writer<'c> {
-    fn new(connection: &'c Connection, tables: &'static [Table]) -> rusqlite::Result<Writer<'c>> {
-        let prepare = |table: &Table| Ok((table.name, connection.prepare(&table.insert())?));
-        let statements = tables.iter().map(prepare).collect::<rusqlite::Result<_>>()?;
-        let (tree, content) = Default::default();
-        Ok(Writer { connection, statements, tree, content, tile: Vec::new(), tiles: 0 })
+impl Writer {
+    fn new(pages: Pages, tables: &'static [Table], roots: Vec<u32>) -> Writer {
+        let trees = tables.iter().zip(roots).map(|(table, root)| (table.name, BTree::new(root, table.numbered())));
+        let (record, tree, content, tile) = Default::default();
+        Writer { pages, trees: trees.collect(), record, tree, content, tile, tiles: 0 }
     }
 
-    fn rows(&mut self, table: &'static Table, chunk: &Chunk) -> rusqlite::Result<()> {
-        if let Some((_, statement)) = self.statements.iter_mut().find(|(name, _)| *name == table.name) {
-            for row in chunk.values.chunks_exact(table.columns.len()) {
-                run(statement, row)?;
+    fn rows(&mut self, table: &'static Table, chunk: &Chunk) -> io::Result<()> {
+        let Writer { pages, trees, .. } = self;
+        if let Some((_, tree)) = trees.iter_mut().find(|(name, _)| *name == table.name) {
+            let mut begin = 0;
+            for end in &chunk.ends {
+                tree.push(pages, 0, &chunk.records[begin..*end])?;
+                begin = *end;
             }
         }
         for digests in &chunk.digests {
@@ -180,17 +196,34 @@ impl<'c> Writer<'c> {
         Ok(())
     }
 
-    fn end_tile(&mut self) -> rusqlite::Result<()> {
+    /// Writes one row that is not in the tree.
+    fn row(&mut self, table: &str, row_id: i64, values: &[Value]) -> io::Result<()> {
+        let Writer { pages, trees, record, .. } = self;
+        record.clear();
+        record::write(values, record);
+        let tree = trees.iter_mut().find(|(name, _)| *name == table);
+        tree.map_or(Ok(()), |(_, tree)| tree.push(pages, row_id, record))
+    }
+
+    fn end_tile(&mut self) -> io::Result<()> {
         let hashes = std::mem::take(&mut self.tile);
-        insert(self.connection, "seal_tile", &[Value::Integer(self.tiles), Value::Blob(hashes)])?;
+        // Its number is the row's own: the record does not repeat it.
+        self.row("seal_tile", self.tiles, &[Value::Null, Value::Blob(hashes)])?;
         self.tiles += 1;
         Ok(())
     }
 
-    fn finish(mut self) -> rusqlite::Result<Summary> {
+    fn end_tiles(&mut self) -> io::Result<Summary> {
         if !self.tile.is_empty() {
             self.end_tile()?;
         }
         Ok(Summary { rows: self.tree.size(), root: self.tree.root(), content_root: self.content.root() })
+    }
+
+    /// Ends every table; the file is on the disk when it returns.
+    fn finish(self) -> io::Result<()> {
+        let Writer { mut pages, trees, .. } = self;
+        trees.into_iter().try_for_each(|(_, tree)| tree.finish(&mut pages))?;
+        pages.finish()
     }
 }

@@ -1,9 +1,10 @@
 //! How far exhibits are, for `haul status`.
 
+use super::store;
 use crate::Error;
 use model::wire::from_bytes;
 use model::{Body, Id, Kind};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags};
 use std::fmt;
 use std::path::Path;
 
@@ -50,22 +51,21 @@ impl fmt::Display for ExhibitState {
 
 /// How far each exhibit of a working store is, while a worker may be writing to it.
 pub fn read_states(path: &Path) -> Result<Vec<ExhibitState>, Error> {
-    let read = || {
-        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-        connection.busy_timeout(std::time::Duration::from_secs(5))?;
-        states(&connection)
-    };
-    read().map_err(|source| Error::Store { path: path.to_owned(), source })
+    let error = |source| Error::Store { path: path.to_owned(), source };
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(error)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(error)?;
+    store::check_form(&connection, path)?;
+    states(&connection).map_err(error)
 }
 
 pub(super) fn states(connection: &Connection) -> rusqlite::Result<Vec<ExhibitState>> {
     let sql = "SELECT number, id, end_items, entries, sealed_entries IS entries,
                (SELECT count(*) FROM item WHERE exhibit = number),
-               (SELECT count(*) FROM item WHERE exhibit = number AND stored IS NOT announced),
-               (SELECT count(*) FROM entry WHERE exhibit = number AND kind = ?1)
+               (SELECT count(*) FROM item WHERE exhibit = number AND stored IS NOT announced)
                FROM exhibit ORDER BY id";
     let mut statement = connection.prepare(sql)?;
-    let mut rows = statement.query([Kind::Problem as u8])?;
+    let mut rows = statement.query([])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let exhibit: i64 = row.get(0)?;
@@ -78,7 +78,7 @@ pub(super) fn states(connection: &Connection) -> rusqlite::Result<Vec<ExhibitSta
             pending: row.get(6)?,
             statuses: statuses(connection, exhibit)?,
             entries: row.get(3)?,
-            problems: row.get(7)?,
+            problems: store::count(connection, exhibit, Kind::Problem)?,
             sealed: row.get(4)?,
         });
     }
@@ -86,10 +86,8 @@ pub(super) fn states(connection: &Connection) -> rusqlite::Result<Vec<ExhibitSta
 }
 
 fn exhibit_number(connection: &Connection, exhibit: i64, id: Id) -> rusqlite::Result<Option<String>> {
-    let sql = "SELECT body FROM entry WHERE exhibit = ?1 AND kind = ?2 AND id = ?3";
-    let body: Option<Vec<u8>> =
-        connection.query_row(sql, params![exhibit, Kind::Exhibit as u8, id.bytes()], |row| row.get(0)).optional()?;
-    Ok(body.and_then(|body| match from_bytes::<Body>(&body) {
+    let held = store::held(connection, exhibit, Kind::Exhibit, id)?;
+    Ok(held.and_then(|(_, _, body)| match from_bytes::<Body>(&body) {
         Ok(Body::Exhibit(exhibit)) => Some(exhibit.number),
         _ => None,
     }))

@@ -57,7 +57,8 @@ pub fn text(bytes: &[u8], encoding: Encoding) -> String {
         _ => 0xfffd,
     };
     match encoding {
-        Encoding::Utf8 => String::from_utf8_lossy(bytes).into_owned(),
+        // Nearly all are valid, and a check alone is several times as fast.
+        Encoding::Utf8 => std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes).into_owned(), str::to_owned),
         _ => char::decode_utf16(bytes.chunks(2).map(unit)).map(|unit| unit.unwrap_or('\u{fffd}')).collect(),
     }
 }

@@ -159,9 +159,12 @@ fn not_live(connection: &Connection, table: &Table, rows: Vec<Row>, problems: &m
     let mut lives = HashSet::new();
     let read = scan(connection, table, &mut |row_id, values| {
         lives.extend(index.by_row_id.get(&row_id).into_iter().flatten().copied());
-        let mut hasher = DefaultHasher::new();
-        values.iter().for_each(|value| hash_live(*value, &mut hasher));
-        let full = index.full.get(&hasher.finish()).into_iter().flatten();
+        let all = (!index.full.is_empty()).then(|| {
+            let mut hasher = DefaultHasher::new();
+            values.iter().for_each(|value| hash_live(*value, &mut hasher));
+            hasher.finish()
+        });
+        let full = all.and_then(|all| index.full.get(&all)).into_iter().flatten();
         let part = index.kinds.iter().filter_map(|(column, length)| {
             let hash = hash_live_of(*values.get(*column)?, *length)?;
             index.part.get(&(*column, *length, hash))
