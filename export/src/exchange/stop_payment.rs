@@ -59,7 +59,7 @@ impl Format for StopPayment {
         sheet.put(b"\n")?;
         sheet.end()?;
         let mut sheet = out.beside("html")?;
-        sheet.put(page::page(&packet).as_bytes())?;
+        sheet.put(page::page(&packet)?.as_bytes())?;
         sheet.end()
     }
 }

@@ -16,6 +16,7 @@ pub fn write(graph: &mut Graph, bundle: &Bundle) -> Result<(), Error> {
     bundle.each(MESSAGES, &mut |row| message(graph, row))?;
     bundle.each(CALLS, &mut |row| call(graph, row))?;
     contacts(graph, bundle)?;
+    bundle.each(LINKS, &mut |row| link(graph, row))?;
     let attachments =
         "SELECT message_id, file_item_id FROM attachment WHERE message_id IS NOT NULL AND file_item_id IS NOT NULL ORDER BY id";
     bundle.each(attachments, &mut |row| {
@@ -41,6 +42,13 @@ const MESSAGES: &str =
     "SELECT id, item_id, app, thread_id, sender, recipient, sent_time, text, message_type, message_key, state,
        CASE WHEN companion IS NULL THEN byte_offset END, CASE WHEN companion IS NULL THEN byte_length END FROM message ORDER BY id";
 const CALLS: &str = "SELECT id, item_id, app, remote, outgoing, start_time, duration_s, outcome, state FROM call ORDER BY id";
+
+/// Accounts, and what has a number, an address or an id as they have: the account of the row, the contact of an entry, the device.
+const LINKS: &str =
+    "SELECT link.id, link.exhibit_id, account.app, account.account_key, other.app, other.account_key, point.contact_id,
+       record_kind, reason, link.value
+FROM link LEFT JOIN account ON account.id = link.account_id LEFT JOIN account AS other ON other.id = link.record_id
+LEFT JOIN contact_point AS point ON point.id = link.record_id ORDER BY link.id";
 
 /// An id of the row, hexadecimal.
 fn id(row: &Row<'_>, place: usize) -> Result<String, Failure> {
@@ -166,6 +174,30 @@ fn message(graph: &mut Graph, row: &Row<'_>) -> Result<(), Failure> {
         Some(thread) => Ok(graph.contained(&node_id, &node("thread", &thread))?),
         None => Ok(()),
     }
+}
+
+/// Two accounts under one name of one app are one node already.
+fn link(graph: &mut Graph, row: &Row<'_>) -> Result<(), Failure> {
+    let account = |place: usize| -> Result<Option<String>, Failure> {
+        let (app, key): (Option<String>, Option<String>) = (row.get(place)?, row.get(place + 1)?);
+        Ok(app.zip(key).map(|(app, key)| node("account", &format!("{app}\n{key}"))))
+    };
+    let (kind, reason, value): (String, String, Option<String>) = (row.get(7)?, row.get(8)?, row.get(9)?);
+    let other = match kind.as_str() {
+        "account" => account(4)?,
+        "contact_point" => maybe_id(row, 6)?.map(|contact| node("contact", &contact)),
+        _ => maybe_id(row, 1)?.map(|exhibit| node("device", &exhibit)),
+    };
+    let (Some(one), Some(other)) = (account(2)?, other) else { return Ok(()) };
+    if one == other {
+        return Ok(());
+    }
+    let why = value.map_or_else(|| reason.clone(), |value| format!("{reason}: {value}"));
+    Ok(graph.put(&json!({
+        "@id": node("relationship", &format!("link {}", id(row, 0)?)), "@type": "uco-observable:ObservableRelationship",
+        "uco-core:source": reference(&one), "uco-core:target": reference(&other), "uco-core:kindOfRelationship": "Related_To",
+        "uco-core:isDirectional": boolean(false), "uco-core:description": text(Some(why)),
+    }))?)
 }
 
 /// What is not live says so.
