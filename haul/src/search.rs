@@ -26,6 +26,7 @@ pub fn search(arguments: &cli::Search) -> Result<u8> {
             match arguments.output.as_str() {
                 "jsonl" => writeln!(out, "{}", json(bundle, &hit))?,
                 "explain" => hits.push(hit.id),
+                _ if arguments.bundles.len() > 1 => writeln!(out, "{}  {}", escape(&bundle.display().to_string()), line(&hit))?,
                 _ => writeln!(out, "{}", line(&hit))?,
             }
             Ok(())

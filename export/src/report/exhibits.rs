@@ -55,6 +55,7 @@ pub fn subject(report: &Report) -> Result<Markup, Error> {
             Ok(())
         })?;
     }
+    let word = if report.names.len() == 1 { "Exhibit" } else { "Exhibits" };
     let mut names: Vec<&String> = report.names.values().collect();
     names.sort();
     let more = names.len().saturating_sub(NAMED);
@@ -66,7 +67,7 @@ pub fn subject(report: &Report) -> Result<Markup, Error> {
         true => Markup::nothing(),
         false => Markup::joined(&[&[Markup::word(word)][..], parts].concat(), " "),
     };
-    Ok(Markup::joined(&[part("Case", &[cases]), part("Exhibits", &[names, more])], " · "))
+    Ok(Markup::joined(&[part("Case", &[cases]), part(word, &[names, more])], " · "))
 }
 
 #[derive(Template)]
@@ -88,7 +89,7 @@ struct Part {
 }
 
 /// What was said when a part of a bundle was given: it binds whoever reads on.
-fn part(report: &Report, partial: &PartialReport) -> Result<String, Error> {
+pub fn part(report: &Report, partial: &PartialReport) -> Result<String, Error> {
     let said = |name: &str| partial.statement.get(name).cloned().unwrap_or_default();
     let text = |name: &str| Markup::text(&said(name), &report.mask);
     let key = |key: &Option<(String, String)>| key.as_ref().map(|(print, _)| Markup::code(print)).unwrap_or_default();
@@ -112,9 +113,6 @@ type Counts = BTreeMap<String, Vec<(String, i64)>>;
 /// A card for each exhibit.
 pub fn overview(report: &Report, pages: &mut Pages) -> Result<(), Error> {
     let mut section = pages.section("exhibits", "")?;
-    for partial in report.sources.iter().filter_map(|source| source.partial.as_ref()) {
-        section.put(&part(report, partial)?)?;
-    }
     section.open("<div class=\"cards\">\n".to_owned(), "</div>\n")?;
     for source in &report.sources {
         let statuses = counts(source, "SELECT exhibit_id, status, count(*) FROM item GROUP BY 1, 2 ORDER BY 1, 2")?;
