@@ -49,12 +49,15 @@ fn partial(bundle: &Path, name: &str) -> Result<bool> {
     Ok(chained(bundle, counts, &mut std::io::stdout().lock())? && counts)
 }
 
-/// What checks a bundle without Haul: the same files as in the repository.
-const SCRIPTS: [(&str, &str); 4] = [
+/// What checks a bundle without Haul: the same files as in the repository, and the tables word for word, which they compare.
+const SCRIPTS: [(&str, &str); 7] = [
     ("verify.py", include_str!("../../tests/verify.py")),
     ("verify_custody.py", include_str!("../../tests/verify_custody.py")),
     ("verify_merged.py", include_str!("../../tests/verify_merged.py")),
     ("verify_partial.py", include_str!("../../tests/verify_partial.py")),
+    ("schema.sql", include_str!("../../export/src/bundle/schema.sql")),
+    ("merged.sql", include_str!("../../export/src/bundle/merged.sql")),
+    ("partial.sql", include_str!("../../export/src/share/partial.sql")),
 ];
 
 fn scripts(folder: &Path) -> Result<()> {

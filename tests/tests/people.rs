@@ -179,7 +179,7 @@ fn a_report_shows_who_is_on_several_exhibits_and_why() {
     expect_code(command.arg("report").args([bundle(), &other]).arg("-o").arg(&page), 0);
     let text = fs::read_to_string(&page).unwrap();
     let persons = text.split("<section id=\"persons\"").nth(1).unwrap().split("</section>").next().unwrap();
-    let first: Vec<&str> = persons.split("<tr>").filter(|row| row.contains("<td>1</td>")).collect();
+    let first: Vec<&str> = persons.split("<tr>").filter(|row| row.contains("<td class=\"n\">1</td>")).collect();
     for part in
         ["<bdi>B-7</bdi>", "<bdi>A-1</bdi>", "Team Leader", "+85512000002", "WhatsApp id 85512000002@s.whatsapp.net", "@lid"]
     {

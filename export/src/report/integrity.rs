@@ -104,7 +104,7 @@ pub fn custody(report: &Report, pages: &mut Pages) -> Result<(), Error> {
         section.open(String::new(), "")?;
         section.row(&match &custody.wrong {
             Some(wrong) => format!("<p class=\"warn\">It does not hold: {}</p>\n", Markup::text(wrong, &report.mask)),
-            None => format!("<p>It holds. Head: {}</p>\n", Markup::code(&custody.chain.head())),
+            None => format!("<p>It holds. Head: {}</p>\n", Markup::code(custody.chain.head())),
         })?;
     }
     stored(report, &mut section)?;

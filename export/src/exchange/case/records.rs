@@ -32,16 +32,16 @@ pub fn write(graph: &mut Graph, bundle: &Bundle) -> Result<(), Error> {
 
 const ITEMS: &str =
     "SELECT id, parent_id, path, size_bytes, sha256, sha1, md5, media_type, modified_time, accessed_time, changed_time,
-       created_time, deleted FROM item ORDER BY id";
+       created_time, coalesce(deleted, 0) FROM item ORDER BY id";
 /// Every account that a record names, known to the app's own table or not.
 const ACCOUNTS: &str = "SELECT named.app, named.key, min(account.display_name)
-FROM (SELECT app, account_key AS key FROM account UNION SELECT app, sender FROM message WHERE sender IS NOT NULL
-      UNION SELECT app, recipient FROM message WHERE recipient IS NOT NULL UNION SELECT app, remote FROM call WHERE remote IS NOT NULL) AS named
+FROM (SELECT app, account_key AS key FROM account UNION SELECT coalesce(app, ''), sender FROM message WHERE sender IS NOT NULL
+      UNION SELECT coalesce(app, ''), recipient FROM message WHERE recipient IS NOT NULL UNION SELECT coalesce(app, ''), remote FROM call WHERE remote IS NOT NULL) AS named
 LEFT JOIN account ON account.app = named.app AND account.account_key = named.key GROUP BY 1, 2 ORDER BY 1, 2";
 const MESSAGES: &str =
-    "SELECT id, item_id, app, thread_id, sender, recipient, sent_time, text, message_type, message_key, state,
+    "SELECT id, item_id, coalesce(app, ''), thread_id, sender, recipient, sent_time, text, message_type, message_key, coalesce(state, 'live'),
        CASE WHEN companion IS NULL THEN byte_offset END, CASE WHEN companion IS NULL THEN byte_length END FROM message ORDER BY id";
-const CALLS: &str = "SELECT id, item_id, app, remote, outgoing, start_time, duration_s, outcome, state FROM call ORDER BY id";
+const CALLS: &str = "SELECT id, item_id, coalesce(app, ''), remote, outgoing, start_time, duration_s, outcome, coalesce(state, 'live') FROM call ORDER BY id";
 
 /// Accounts, and what has a number, an address or an id as they have: the account of the row, the contact of an entry, the device.
 const LINKS: &str =
@@ -59,6 +59,14 @@ fn maybe_id(row: &Row<'_>, place: usize) -> Result<Option<String>, Failure> {
     Ok(row.get::<_, Option<Vec<u8>>>(place)?.map(|bytes| hex(&bytes)))
 }
 
+/// What lies in the file of column 1; a part of a bundle may not say in which.
+fn within(graph: &mut Graph, node_id: &str, row: &Row<'_>) -> Result<(), Failure> {
+    match maybe_id(row, 1)? {
+        Some(item) => Ok(graph.contained(node_id, &node("file", &item))?),
+        None => Ok(()),
+    }
+}
+
 fn application(app: &str) -> Value {
     reference(&node("application", app))
 }
@@ -68,8 +76,8 @@ fn account_reference(app: &str, key: Option<String>) -> Option<Value> {
 }
 
 fn applications(graph: &mut Graph, bundle: &Bundle) -> Result<(), Error> {
-    let sql = "SELECT app FROM account UNION SELECT app FROM message UNION SELECT app FROM call UNION SELECT app FROM thread
-UNION SELECT app FROM contact ORDER BY 1";
+    let sql = "SELECT app FROM account UNION SELECT coalesce(app, '') FROM message UNION SELECT coalesce(app, '') FROM call UNION SELECT app FROM thread
+UNION SELECT app FROM contact WHERE app IS NOT NULL ORDER BY 1";
     bundle.each(sql, &mut |row| {
         let app: String = row.get(0)?;
         let id = node("application", &app);
@@ -86,7 +94,7 @@ fn file(graph: &mut Graph, row: &Row<'_>) -> Result<(), Failure> {
     let path: String = row.get(2)?;
     let deleted: bool = row.get(12)?;
     let times = |place: usize| row.get::<_, Option<i64>>(place).map(date_time);
-    let size = Some(integer(row.get(3)?));
+    let size = row.get::<_, Option<i64>>(3)?.map(integer);
     let name = path.rsplit('/').next().unwrap_or_default().to_owned();
     let file = facet(
         &node_id,
@@ -143,7 +151,7 @@ fn thread(graph: &mut Graph, row: &Row<'_>) -> Result<(), Failure> {
         thread.insert("uco-core:name".to_owned(), name);
     }
     graph.put(&thread)?;
-    Ok(graph.contained(&node_id, &node("file", &id(row, 1)?))?)
+    within(graph, &node_id, row)
 }
 
 fn message(graph: &mut Graph, row: &Row<'_>) -> Result<(), Failure> {
@@ -169,7 +177,7 @@ fn message(graph: &mut Graph, row: &Row<'_>) -> Result<(), Failure> {
     }
     facets.extend(recovered(&node_id, &row.get::<_, String>(10)?));
     graph.put(&json!({ "@id": node_id, "@type": "uco-observable:Message", "uco-core:hasFacet": facets }))?;
-    graph.contained(&node_id, &node("file", &id(row, 1)?))?;
+    within(graph, &node_id, row)?;
     match maybe_id(row, 3)? {
         Some(thread) => Ok(graph.contained(&node_id, &node("thread", &thread))?),
         None => Ok(()),
@@ -228,11 +236,11 @@ fn call(graph: &mut Graph, row: &Row<'_>) -> Result<(), Failure> {
     )];
     facets.extend(recovered(&node_id, &row.get::<_, String>(8)?));
     graph.put(&json!({ "@id": node_id, "@type": "uco-observable:Call", "uco-core:hasFacet": facets }))?;
-    Ok(graph.contained(&node_id, &node("file", &id(row, 1)?))?)
+    within(graph, &node_id, row)
 }
 
 fn contacts(graph: &mut Graph, bundle: &Bundle) -> Result<(), Error> {
-    let sql = "SELECT contact_id, kind, coalesce(value, raw), id FROM contact_point WHERE contact_id IS NOT NULL ORDER BY contact_id, id";
+    let sql = "SELECT contact_id, coalesce(kind, ''), coalesce(value, raw, ''), id FROM contact_point WHERE contact_id IS NOT NULL ORDER BY contact_id, id";
     let mut points: Vec<(String, Value)> = Vec::new();
     bundle.each(sql, &mut |row| {
         let (contact, kind, value): (String, String, String) = (id(row, 0)?, row.get(1)?, row.get(2)?);
@@ -254,7 +262,7 @@ fn contacts(graph: &mut Graph, bundle: &Bundle) -> Result<(), Error> {
         Ok(())
     })?;
     let mut points = points.into_iter().peekable();
-    bundle.each("SELECT id, item_id, display_name, note, state FROM contact ORDER BY id", &mut |row| {
+    bundle.each("SELECT id, item_id, display_name, note, coalesce(state, 'live') FROM contact ORDER BY id", &mut |row| {
         let contact = id(row, 0)?;
         let node_id = node("contact", &contact);
         let (mut phones, mut emails) = (Vec::new(), Vec::new());
@@ -274,6 +282,6 @@ fn contacts(graph: &mut Graph, bundle: &Bundle) -> Result<(), Error> {
         )];
         facets.extend(recovered(&node_id, &row.get::<_, String>(4)?));
         graph.put(&json!({ "@id": node_id, "@type": "uco-observable:Contact", "uco-core:hasFacet": facets }))?;
-        Ok(graph.contained(&node_id, &node("file", &id(row, 1)?))?)
+        within(graph, &node_id, row)
     })
 }
