@@ -3,7 +3,7 @@
 python3 verify.py BUNDLE...   exit code 0 if all hold, 1 if one does not"""
 import base64, hashlib, hmac, json, pathlib, re, sqlite3, struct, sys, urllib.parse, verify_merged, verify_partial
 
-SCHEMA = pathlib.Path(__file__).resolve().parent.parent / "export/src/bundle/schema.sql"
+SCHEMA = next(p for p in (pathlib.Path(__file__).resolve().parent / n for n in ("schema.sql", "../export/src/bundle/schema.sql")) if p.exists())
 RECORDS = ["account", "attachment", "call", "contact", "contact_point", "device", "location", "message", "participant", "thread", "visit"]
 TARGETS = {"exhibit_id": ["exhibit"], "item_id": ["item"], "parent_id": ["item"], "file_item_id": ["item"],
            "definition_id": ["definition"], "thread_id": ["thread"], "contact_id": ["contact"],

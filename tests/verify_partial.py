@@ -37,7 +37,7 @@ def check(db, pragma, schema, base):
         raise base.Wrong("form: no partial bundle of version 1")
     tables = {sql.split()[2]: sql for file in (schema, schema.with_name("merged.sql")) for sql in file.read_text().split(";\n") if sql}
     columns = lambda sql: [line.split()[0] for line in sql.split("\n")[1:-1] if line.startswith("  ")]
-    expected = sorted(sql for sql in (schema.parent.parent / "share/partial.sql").read_text().split(";\n") if sql)
+    expected = sorted(sql for sql in next(p for p in (schema.parent / n for n in ("partial.sql", "../share/partial.sql")) if p.exists()).read_text().split(";\n") if sql)
     rows = db.execute("SELECT leaf, name, shown, hidden FROM row ORDER BY leaf").fetchall()
     for name in sorted({row[1] for row in rows}):
         if name not in tables:

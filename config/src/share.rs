@@ -28,6 +28,9 @@ pub struct Profile {
     /// Whether the app must be named whose rows are taken.
     #[serde(default)]
     pub app: bool,
+    /// Observables of these kinds alone may leave, whatever is asked for; of any if empty.
+    #[serde(default)]
+    pub kinds: Vec<String>,
     /// What is taken where nobody asks for something else.
     #[serde(default)]
     pub take: Vec<Take>,
@@ -41,7 +44,7 @@ pub struct Profile {
 pub struct Take {
     /// The table.
     pub table: String,
-    /// Of observables: these kinds; all if empty.
+    /// Of observables and of what devices tell of themselves: these kinds; all if empty.
     #[serde(default)]
     pub kinds: Vec<String>,
     /// Of accounts: only those of the device itself.

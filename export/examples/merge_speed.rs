@@ -34,9 +34,10 @@ fn main() {
     let (merge_s, merge_cpu) = (begin.elapsed().as_secs_f64(), cpu_seconds() - before);
     writeln!(out, "merge {merge_s:.1} s ({merge_cpu:.1} s of processors), {} rows, peak {} MB", merged.rows, peak_mb()).unwrap();
     let begin = Instant::now();
-    dump(&bundles, &folder.join("dumped.sqlite"));
+    let dump_mb = dump(&bundles, &folder.join("dumped.sqlite"));
     let dump_s = begin.elapsed().as_secs_f64();
-    writeln!(out, "sqlite3 .dump | sqlite3 {dump_s:.1} s: the merge takes {:.2} of it", merge_s / dump_s).unwrap();
+    let ratio = merge_s / dump_s;
+    writeln!(out, "sqlite3 .dump | sqlite3 {dump_s:.1} s, peak {dump_mb} MB: the merge takes {ratio:.2} of its time").unwrap();
     let begin = Instant::now();
     let report = export::verify(joining.out).unwrap();
     writeln!(out, "verify {:.1} s, holds: {}", begin.elapsed().as_secs_f64(), report.holds()).unwrap();
@@ -58,7 +59,8 @@ fn make(folder: &Path, key: &UnitKey) -> Vec<PathBuf> {
 }
 
 /// Every bundle's text form into one database, rows that are there already left alone, as a technician would do it by hand.
-fn dump(bundles: &[PathBuf], out: &Path) {
+/// The peak memory of the one that writes, MB.
+fn dump(bundles: &[PathBuf], out: &Path) -> u64 {
     let mut target = Command::new("sqlite3").arg(out).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     let mut input = target.stdin.take().unwrap();
     input.write_all(b"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;\n").unwrap();
@@ -68,12 +70,14 @@ fn dump(bundles: &[PathBuf], out: &Path) {
         std::io::copy(text.stdout.as_mut().unwrap(), &mut input).unwrap();
         assert!(text.wait().unwrap().success());
     }
+    let peak = status(&target.id().to_string(), "VmHWM") >> 10;
     drop(input);
     target.wait().unwrap();
+    peak
 }
 
-fn status(key: &str) -> u64 {
-    let text = std::fs::read_to_string("/proc/self/status").unwrap();
+fn status(process: &str, key: &str) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = text.lines().find(|line| line.starts_with(key)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
@@ -84,7 +88,7 @@ fn reset_peak() {
 }
 
 fn peak_mb() -> u64 {
-    status("VmHWM") >> 10
+    status("self", "VmHWM") >> 10
 }
 
 /// User and system time of this process, seconds (100 ticks each, proc(5)).

@@ -23,6 +23,7 @@ fn main() {
     let count = |sql: &str| -> i64 { export::open_read_only(&bundle).unwrap().query_row(sql, [], |row| row.get(0)).unwrap() };
     let order = Order {
         purpose: Some("measuring".into()),
+        officer: None,
         recipient: Some("issuer".into()),
         handling: Handling::Amber,
         retain_until: None,

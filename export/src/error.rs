@@ -64,6 +64,9 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// What is looked for cannot be looked for.
+    #[error("{0}")]
+    Query(String),
     /// A bundle to be joined does not hold.
     #[error("{path} {words}")]
     DoesNotHold {

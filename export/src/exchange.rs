@@ -58,6 +58,8 @@ pub struct Order {
     pub purpose: Option<String>,
     /// Who gets them.
     pub recipient: Option<String>,
+    /// Who makes the export, if they say.
+    pub officer: Option<String>,
     /// How far they may travel.
     pub handling: Handling,
     /// Until when they may be kept, ISO 8601 date.

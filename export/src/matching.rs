@@ -15,8 +15,9 @@ pub mod refusal;
 pub mod request;
 pub mod set;
 
+use crate::Error;
+use crate::share::open_readable;
 use crate::verify::require_form;
-use crate::{Error, open_read_only};
 use rusqlite::{Connection, Statement};
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -53,9 +54,11 @@ pub struct Common {
 /// The observables that both bundles have, by kind, chain and value. Time is linear in both; memory is that of what is common.
 pub fn matching(first: &Path, second: &Path) -> Result<Vec<Common>, Error> {
     let open = |path: &Path| {
-        let connection = open_read_only(path)?;
-        require_form(path, &connection)?;
-        Ok::<Connection, Error>(connection)
+        let readable = open_readable(path)?;
+        if readable.partial.is_none() {
+            require_form(path, &readable.connection)?;
+        }
+        Ok::<Connection, Error>(readable.connection)
     };
     let connections = [open(first)?, open(second)?];
     let error = |path: &Path| {
@@ -81,7 +84,7 @@ struct Seen {
 }
 
 fn observables(connection: &Connection) -> rusqlite::Result<Statement<'_>> {
-    connection.prepare("SELECT id, kind, chain, value, validity FROM observable ORDER BY id")
+    connection.prepare("SELECT id, kind, chain, value, coalesce(validity, '') FROM observable ORDER BY id")
 }
 
 /// Walks both tables in the order of ids.
@@ -124,7 +127,7 @@ fn count(connection: &Connection, side: usize, places: &HashMap<Vec<u8>, usize>,
             continue;
         };
         side.sightings += 1;
-        if let Some(name) = exhibits.get(row.get_ref(1)?.as_blob()?)
+        if let Some(name) = row.get_ref(1)?.as_blob_or_null()?.and_then(|id| exhibits.get(id))
             && !side.exhibits.contains(name)
         {
             side.exhibits.insert(name.clone());

@@ -109,6 +109,10 @@ impl Drop for Unfinished {
 
 /// Checks a bundle and reads what it consists of.
 fn read(path: &Path) -> Result<Bundle, Error> {
+    if matches!(crate::share::is_partial(path), Ok(true)) {
+        let reason = "is a part of a bundle, whose rows are proven under the whole one's seal alone: search, match or report it beside others";
+        return Err(Error::NotABundle { path: path.to_owned(), reason: reason.to_owned() });
+    }
     let (report, parts) = verify::check(path)?;
     if !report.holds() {
         return Err(Error::DoesNotHold { path: path.to_owned(), words: report.to_string() });

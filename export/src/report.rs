@@ -7,10 +7,12 @@
 
 mod chats;
 mod exhibits;
+mod glance;
 mod graph;
 mod integrity;
 mod markup;
 mod mask;
+mod names;
 pub mod pages;
 mod people;
 mod persons;
@@ -70,7 +72,9 @@ pub fn report(bundles: &[PathBuf], options: Options, out: &Path) -> Result<Writt
     let rows = rows(&report)?;
     let title =
         if report.names.len() == 1 { "Haul report".to_owned() } else { format!("Haul report: {} exhibits", report.names.len()) };
-    let mut pages = Pages::begin(out, &title, rows > ROWS_ON_ONE_PAGE)?;
+    let mut pages = Pages::begin(out, &title, exhibits::subject(&report)?, rows > ROWS_ON_ONE_PAGE)?;
+    pages.partial = report.sources.iter().any(|source| source.partial.is_some());
+    glance::glance(&report, &mut pages)?;
     exhibits::overview(&report, &mut pages)?;
     timeline::timeline(&report, &mut pages)?;
     graph::graph(&report, &mut pages)?;

@@ -1,23 +1,23 @@
 //! Search: every text of the searched tables, row by row, in any script.
 //!
 //! Without an [`Index`] all texts are read each time (about a million rows a second); with one, the rows that can have what is looked
-//! for. Texts and words are compared in NFKC and lower case, as substrings, so that
-//! scripts without spaces (Chinese, Thai, Khmer, Burmese) are searched like any other and composed and decomposed letters
-//! (Vietnamese, Amharic) are one.
+//! for. Texts and words are compared as [`fold`] makes them, as substrings, so that scripts without spaces (Chinese, Thai, Khmer,
+//! Burmese) are searched like any other; a number also as people write numbers, with spaces, dashes and brackets.
 
+mod fold;
 mod index;
+mod matcher;
 
+pub use fold::{fold, number};
 pub use index::{Index, name};
 
 use crate::Error;
-use crate::bundle::open::open_read_only;
 use crate::bundle::schema::{Table, table};
-use aho_corasick::AhoCorasick;
+use crate::share::open_readable;
+use matcher::Matcher;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Rows, Statement};
-use std::borrow::Cow;
 use std::path::Path;
-use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 
 /// A table that is searched: its name, the columns with text, the column with its time.
 struct Searched {
@@ -105,17 +105,6 @@ pub struct Hit {
     pub state: Option<String>,
 }
 
-/// The form in which texts are compared.
-pub fn fold(text: &str) -> Cow<'_, str> {
-    if text.is_ascii() {
-        return if text.bytes().any(|byte| byte.is_ascii_uppercase()) { text.to_ascii_lowercase().into() } else { text.into() };
-    }
-    if is_nfkc_quick(text.chars()) == IsNormalized::Yes {
-        return text.to_lowercase().into();
-    }
-    text.nfkc().collect::<String>().to_lowercase().into()
-}
-
 /// Gives every row of a bundle that the query fits, table by table, in the order of ids: the same with an index of it and without.
 pub fn search<E: From<Error>>(
     bundle: &Path,
@@ -123,8 +112,8 @@ pub fn search<E: From<Error>>(
     index: Option<&Index>,
     take: &mut dyn FnMut(Hit) -> Result<(), E>,
 ) -> Result<(), E> {
-    let connection = open_read_only(bundle)?;
-    let matcher = Matcher::new(query).map_err(|reason| Error::NotABundle { path: bundle.to_owned(), reason })?;
+    let connection = open_readable(bundle)?.connection;
+    let matcher = Matcher::new(query)?;
     // An index that fails on the way is as good as none: the rows are scanned.
     let numbers = index.and_then(|index| index.rows(&matcher).unwrap_or(None));
     for (place, searched) in SEARCHED.iter().enumerate() {
@@ -158,42 +147,6 @@ enum Failure<E> {
 impl<E> From<rusqlite::Error> for Failure<E> {
     fn from(error: rusqlite::Error) -> Failure<E> {
         Failure::Read(error)
-    }
-}
-
-/// Texts of one row are compared one by one: a word may be in one column, the next in another.
-struct Matcher {
-    words: Vec<String>,
-    folded: Vec<String>,
-    selectors: Option<AhoCorasick>,
-    names: Vec<String>,
-}
-
-impl Matcher {
-    fn new(query: &Query) -> Result<Matcher, String> {
-        let words = query.words.iter().map(|word| fold(word).into_owned()).collect();
-        let folded: Vec<String> = query.selectors.iter().map(|selector| fold(selector).into_owned()).collect();
-        let selectors =
-            if folded.is_empty() { None } else { Some(AhoCorasick::new(&folded).map_err(|error| error.to_string())?) };
-        Ok(Matcher { words, folded, selectors, names: query.selectors.clone() })
-    }
-
-    /// The place of the text that has the first word or the selector, and the selector.
-    fn matches(&self, texts: &[Option<String>]) -> Option<(usize, Option<String>)> {
-        let folded: Vec<Option<Cow<'_, str>>> = texts.iter().map(|text| text.as_deref().map(fold)).collect();
-        let place_of = |word: &String| folded.iter().position(|text| text.as_ref().is_some_and(|text| text.contains(word)));
-        let mut first = None;
-        for word in &self.words {
-            let place = place_of(word)?;
-            first = first.or(Some(place));
-        }
-        let Some(selectors) = &self.selectors else { return first.map(|place| (place, None)) };
-        let found = |(place, text): (usize, &Option<Cow<'_, str>>)| {
-            let found = selectors.find(text.as_ref()?.as_bytes())?;
-            Some((place, self.names.get(found.pattern().as_usize()).cloned()))
-        };
-        let (place, selector) = folded.iter().enumerate().find_map(found)?;
-        Some((first.unwrap_or(place), selector))
     }
 }
 
@@ -306,32 +259,5 @@ mod tests {
             assert!(KINDS.contains(&searched.table));
             assert_ne!(searched.table, "secret");
         }
-    }
-
-    /// Composed and decomposed Vietnamese, full-width Latin, Cyrillic case, and scripts without spaces or case.
-    #[test]
-    fn scripts_are_folded() {
-        assert_eq!(fold("Tiê\u{301}ng Viê\u{323}t"), fold("TIẾNG VIỆT"));
-        assert_eq!(fold("ＵＳＤＴ"), "usdt");
-        assert_eq!(fold("Кошелёк"), fold("КОШЕЛЁК"));
-        for text in ["转账", "โอนเงิน", "ငွေလွှဲ", "ផ្ទេរប្រាក់", "ገንዘብ", "تحويل"]
-        {
-            assert!(fold(&format!("x{text}y")).contains(&*fold(text)), "{text}");
-        }
-    }
-
-    #[test]
-    fn all_words_must_be_there_and_one_selector() {
-        let query = |words: &[&str], selectors: &[&str]| Query {
-            words: words.iter().map(|word| (*word).to_owned()).collect(),
-            selectors: selectors.iter().map(|word| (*word).to_owned()).collect(),
-            ..Query::default()
-        };
-        let texts = [Some("Send USDT".to_owned()), None, Some("boss".to_owned())];
-        let matches = |query: Query| Matcher::new(&query).unwrap().matches(&texts);
-        assert_eq!(matches(query(&["usdt", "BOSS"], &[])), Some((0, None)));
-        assert_eq!(matches(query(&["usdt", "nobody"], &[])), None);
-        assert_eq!(matches(query(&[], &["x", "Boss"])), Some((2, Some("Boss".to_owned()))));
-        assert_eq!(matches(query(&["usdt"], &["nobody"])), None);
     }
 }

@@ -10,11 +10,13 @@ mod envelope;
 mod open;
 mod policy;
 mod report;
+mod unfold;
 mod write;
 
 pub use envelope::{Recipients, decrypt};
 pub use open::{PartialReport, check, is_partial};
 pub use report::Minimisation;
+pub use unfold::{Readable, open_readable};
 
 use crate::bundle::digest::{RowHasher, leaf_of};
 use crate::bundle::schema::{self, Table};

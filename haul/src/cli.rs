@@ -134,8 +134,11 @@ pub struct Status {
 #[derive(Args, Debug)]
 pub struct Verify {
     /// Bundles to check
-    #[arg(required = true)]
+    #[arg(required_unless_present = "scripts")]
     pub bundles: Vec<PathBuf>,
+    /// Write the scripts that check a bundle without Haul (Python's standard library alone) into this folder, too
+    #[arg(long, value_name = "DIR")]
+    pub scripts: Option<PathBuf>,
 }
 
 /// `haul merge`.
@@ -179,7 +182,7 @@ pub struct Search {
     /// Words to look for (instead of the last argument; needed with --selectors)
     #[arg(long = "for", value_delimiter = ' ')]
     pub words: Vec<String>,
-    /// File with one selector a line (`#` begins a remark): rows that have any of them
+    /// File with one selector a line (`#` begins a remark; UTF-8 or UTF-16): rows that have any of them, phone numbers in any spelling
     #[arg(long)]
     pub selectors: Option<PathBuf>,
     /// Only this kind (can be repeated)

@@ -24,6 +24,11 @@ pub fn reason() -> Option<String> {
     BY.get().and_then(|by| by.reason.clone())
 }
 
+/// Who is at the keyboard, as they said.
+pub fn actor() -> Option<String> {
+    BY.get().and_then(|by| by.actor.clone())
+}
+
 /// Who writes entries; `None` if there is no unit key yet. Custody never makes one: whoever only looks needs none.
 pub fn hand(reason: &str) -> Result<Option<Hand>> {
     let path = keys::path()?;

@@ -11,6 +11,7 @@ pub fn export(arguments: &cli::Export) -> Result<u8> {
     let order = Order {
         purpose: arguments.purpose.clone(),
         recipient: arguments.recipient.clone(),
+        officer: crate::custody::actor(),
         handling: Handling::parse(&arguments.handling).context("no such handling")?,
         retain_until: arguments.retain_until.map(|date| date.to_string()),
         created_us: jiff::Timestamp::now().as_microsecond(),

@@ -26,6 +26,7 @@ pub fn search(arguments: &cli::Search) -> Result<u8> {
             match arguments.output.as_str() {
                 "jsonl" => writeln!(out, "{}", json(bundle, &hit))?,
                 "explain" => hits.push(hit.id),
+                _ if arguments.bundles.len() > 1 => writeln!(out, "{}  {}", escape(&bundle.display().to_string()), line(&hit))?,
                 _ => writeln!(out, "{}", line(&hit))?,
             }
             Ok(())
@@ -40,11 +41,38 @@ pub fn search(arguments: &cli::Search) -> Result<u8> {
     Ok(0)
 }
 
-/// The lines of a watch list.
+/// The lines of a watch list, as any editor writes it: UTF-8 or UTF-16 with its mark, `#` at the beginning or after a space begins a remark.
 pub fn selectors(path: &Path) -> Result<Vec<String>> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    Ok(lines.map(str::to_owned).collect())
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = text_of(&bytes).with_context(|| format!("{} is no text in UTF-8 or UTF-16", path.display()))?;
+    let selector = |line: &str| {
+        let remark = line.match_indices('#').find(|(at, _)| line[..*at].ends_with([' ', '\t']) || *at == 0);
+        remark.map_or(line, |(at, _)| &line[..at]).trim().to_owned()
+    };
+    Ok(text.lines().map(selector).filter(|line| !line.is_empty()).collect())
+}
+
+fn text_of(bytes: &[u8]) -> Option<String> {
+    let wide = |rest: &[u8], unit: fn([u8; 2]) -> u16| {
+        let (units, odd) = rest.as_chunks::<2>();
+        odd.is_empty().then(|| char::decode_utf16(units.iter().copied().map(unit)).collect::<Result<String, _>>().ok()).flatten()
+    };
+    match bytes {
+        [0xff, 0xfe, rest @ ..] => wide(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => wide(rest, u16::from_be_bytes),
+        [0xef, 0xbb, 0xbf, rest @ ..] => String::from_utf8(rest.to_vec()).ok(),
+        _ => String::from_utf8(bytes.to_vec()).ok(),
+    }
+}
+
+/// Words as they were typed; those that are one phone number together are one.
+pub fn words(words: &[String]) -> Vec<String> {
+    let whole = words.join(" ");
+    let folded = export::search::fold(&whole);
+    match folded.starts_with(['+', '0', '(']) && export::search::number(&folded).is_some() {
+        true => vec![whole],
+        false => words.to_vec(),
+    }
 }
 
 /// The index of a bundle; what stands in its way is said, and the rows are read without.
@@ -84,7 +112,7 @@ fn made(bundle: &Path, anew: bool) -> Result<Option<Index>> {
 
 fn query(arguments: &cli::Search) -> Result<Query> {
     let selectors = arguments.selectors.as_deref().map(selectors).transpose()?.unwrap_or_default();
-    let words = arguments.words.clone();
+    let words = words(&arguments.words);
     if words.is_empty() && selectors.is_empty() {
         bail!("nothing to look for: give --for WORDS or --selectors FILE with at least one line");
     }
@@ -121,4 +149,33 @@ fn json(bundle: &Path, hit: &Hit) -> serde_json::Value {
         "bundle": bundle.display().to_string(), "table": hit.table, "id": hit.id, "time": time(hit), "column": hit.column,
         "text": hit.text, "selector": hit.selector, "state": hit.state,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_list_is_read_as_any_editor_writes_it() {
+        let text = "\u{feff}# wallets\r\n  TNDz \r\n+855 12 345-678\t# the boss\n\n#x\nC# lessons\n";
+        let wanted = ["TNDz", "+855 12 345-678", "C# lessons"];
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let units: Vec<u16> = text.encode_utf16().collect();
+        let little: Vec<u8> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();
+        let big: Vec<u8> = units.iter().flat_map(|unit| unit.to_be_bytes()).collect();
+        for bytes in [text.as_bytes(), text.trim_start_matches('\u{feff}').as_bytes(), &little, &big] {
+            std::fs::write(file.path(), bytes).unwrap();
+            assert_eq!(selectors(file.path()).unwrap(), wanted);
+        }
+        for bytes in [&b"caf\xe9"[..], b"\xff\xfea", b"\xff\xfe\0\xd8"] {
+            std::fs::write(file.path(), bytes).unwrap();
+            assert!(selectors(file.path()).is_err());
+        }
+    }
+
+    #[test]
+    fn a_phone_number_is_one_word() {
+        let typed = |text: &str| words(&text.split(' ').map(str::to_owned).collect::<Vec<_>>()).len();
+        assert_eq!((typed("+855 12 345 678"), typed("012 345 678"), typed("12500 2024"), typed("pay 012 345")), (1, 1, 2, 3));
+    }
 }

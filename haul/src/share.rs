@@ -97,6 +97,9 @@ pub fn open(arguments: &cli::Open) -> Result<u8> {
         return Ok(1);
     }
     std::fs::rename(&plain, out).with_context(|| format!("cannot write {}", out.display()))?;
+    let said = |name: &str| report.statement.get(name).cloned().unwrap_or_default();
+    let details = ["handling", "profile", "purpose", "retain_until", "rows"].map(|name| (name, said(name)));
+    custody::note(out, "open", &details);
     Ok(u8::from(!told(&report)?))
 }
 
@@ -132,6 +135,7 @@ fn query(arguments: &cli::Share) -> Result<Option<Query>> {
         None => Vec::new(),
     };
     let words: Vec<String> = arguments.only.iter().flat_map(|words| words.split_whitespace()).map(str::to_owned).collect();
+    let words = crate::search::words(&words);
     if words.is_empty() && selectors.is_empty() && arguments.kinds.is_empty() {
         return Ok(None);
     }

@@ -179,10 +179,43 @@ fn a_report_shows_who_is_on_several_exhibits_and_why() {
     expect_code(command.arg("report").args([bundle(), &other]).arg("-o").arg(&page), 0);
     let text = fs::read_to_string(&page).unwrap();
     let persons = text.split("<section id=\"persons\"").nth(1).unwrap().split("</section>").next().unwrap();
-    let first: Vec<&str> = persons.split("<tr>").filter(|row| row.contains("<td>1</td>")).collect();
+    let first: Vec<&str> = persons.split("<tr>").filter(|row| row.contains("<td class=\"n\">1</td>")).collect();
     for part in
         ["<bdi>B-7</bdi>", "<bdi>A-1</bdi>", "Team Leader", "+85512000002", "WhatsApp id 85512000002@s.whatsapp.net", "@lid"]
     {
         assert!(first.iter().any(|row| row.contains(part)), "{part}: {first:?}");
     }
+}
+
+/// Every link that a format can carry is in it once, with both its ends; the ends of CASE's may be one node, which is no link.
+#[test]
+fn exports_carry_the_links() {
+    let folder = tempfile::tempdir().unwrap();
+    let exported = |format: &str| -> serde_json::Value {
+        let out = folder.path().join(format);
+        expect_code(Command::new(binary("haul")).args(["export", "--to", format]).arg(bundle()).arg("-o").arg(&out), 0);
+        serde_json::from_slice(&fs::read(out).unwrap()).unwrap()
+    };
+    let between =
+        "SELECT count(*) FROM link JOIN account AS one ON one.id = account_id JOIN account AS other ON other.id = record_id
+        WHERE one.app <> other.app OR one.account_key <> other.account_key";
+    let accounts = count(bundle(), between);
+    let others = "SELECT count(*) FROM link LEFT JOIN contact_point AS point ON point.id = record_id
+        WHERE record_kind = 'device' OR (record_kind = 'contact_point' AND point.contact_id IS NOT NULL)";
+    let others = count(bundle(), others);
+    assert!(accounts > 0 && others > 0);
+    let ends_are_there = |objects: &[serde_json::Value], links: &[&serde_json::Value], id: &str, ends: [&str; 2]| {
+        let ids: std::collections::BTreeSet<String> = objects.iter().map(|object| object[id].to_string()).collect();
+        links.iter().all(|link| ends.iter().all(|end| ids.contains(&link.pointer(end).unwrap().to_string())))
+    };
+    let stix = exported("stix");
+    let objects = stix["objects"].as_array().unwrap();
+    let links: Vec<_> = objects.iter().filter(|object| object["type"] == "relationship").collect();
+    assert_eq!(links.len() as i64, accounts);
+    assert!(ends_are_there(objects, &links, "id", ["/source_ref", "/target_ref"]));
+    let case = exported("case");
+    let nodes = case["@graph"].as_array().unwrap();
+    let links: Vec<_> = nodes.iter().filter(|node| node["uco-core:kindOfRelationship"] == "Related_To").collect();
+    assert_eq!(links.len() as i64, accounts + others);
+    assert!(ends_are_there(nodes, &links, "@id", ["/uco-core:source/@id", "/uco-core:target/@id"]));
 }

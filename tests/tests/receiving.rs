@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::process::Command;
 use tests::command::{binary, expect_code, haul_run};
 use tests::evidence::{Size, make};
@@ -39,14 +38,22 @@ fn the_receiving_units_page_works_as_it_is_written() {
     ] {
         fs::copy(path(from), path(to)).unwrap();
     }
-    symlink(tests::root().join("tests"), path("tests")).unwrap();
     let before = tests::command::sha256(&path("A.sqlite"));
     let programs = format!("{}:{}", binary("haul").parent().unwrap().display(), std::env::var("PATH").unwrap());
-    let mut shell = Command::new("bash");
-    shell.args(["-euxo", "pipefail", "-c", &commands]).env("PATH", programs).current_dir(folder.path());
-    shell.env("HAUL_KEY", path("receiver/key")).env("HAUL_ACTOR", "Sergeant Chan").env("PYTHONDONTWRITEBYTECODE", "1");
-    let output = expect_code(shell.env_remove("HAUL_KEYRING"), 0);
-    let words = String::from_utf8(output.stdout).unwrap();
+    let run = |commands: &str| {
+        let mut shell = Command::new("bash");
+        shell.args(["-euxo", "pipefail", "-c", commands]).env("PATH", &programs).current_dir(folder.path());
+        shell.env("HAUL_KEY", path("receiver/key")).env("HAUL_ACTOR", "Sergeant Chan").env("PYTHONDONTWRITEBYTECODE", "1");
+        String::from_utf8(expect_code(shell.env_remove("HAUL_KEYRING"), 0).stdout).unwrap()
+    };
+    // Between the two the sender answers with a part, to the key that the receiver made.
+    let (first, second) = commands.split_at(commands.find("haul open").unwrap());
+    let mut words = run(first);
+    let mut share = Command::new(binary("haul"));
+    share.args(["share", "sent/1.sqlite", "--to", "receiver/key.pub", "-o", "letter.age", "--purpose", "request 7/2026"]);
+    share.args(["--reason", "request 7/2026", "--retain-until", "2027-01-31"]).env("HAUL_KEY", path("sender/key"));
+    expect_code(share.current_dir(folder.path()), 0);
+    words += &run(second);
     assert!(words.contains("signer: Phnom Penh, in your keyring since 2"), "{words}");
     assert!(words.contains("Good \"haul-bundle\" signature") && words.contains(": holds, "), "{words}");
     assert!(words.contains(tests::evidence::WALLET), "{words}");
@@ -54,7 +61,11 @@ fn the_receiving_units_page_works_as_it_is_written() {
     let entries = export::custody::check(&path("A.sqlite"), None).unwrap().chain.entries;
     let actions: Vec<_> = entries.iter().map(|entry| entry.action.as_str()).collect();
     assert_eq!(actions, ["seal", "verify", "receive", "export", "export", "export"]);
-    for file in ["report.html", "csv", "stix.json", "stop", "both.sqlite.custody.jsonl"] {
+    let entries = export::custody::check(&path("part.sqlite"), None).unwrap().chain.entries;
+    let actions: Vec<_> = entries.iter().map(|entry| entry.action.as_str()).collect();
+    assert_eq!(actions, ["open", "verify", "export"]);
+    assert!(words.contains("shared: Phnom Penh, in your keyring since 2"), "{words}");
+    for file in ["report.html", "csv", "stix.json", "stop", "both.sqlite.custody.jsonl", "part.html", "part/observable.csv"] {
         assert!(path(file).exists(), "{file}");
     }
 }

@@ -183,6 +183,7 @@ fn a_report_has_every_section_and_says_who_sent_the_wallet() {
     let (_folder, page) = report(&[bundle()], &[]);
     let text = fs::read_to_string(&page).unwrap();
     for section in [
+        "glance",
         "exhibits",
         "timeline",
         "people",
@@ -206,6 +207,10 @@ fn a_report_has_every_section_and_says_who_sent_the_wallet() {
     }
     assert_eq!(text.matches("<div class=\"m\" id=").count(), texts().len());
     assert!(text.contains(&format!("<h3><bdi>{WALLET}</bdi></h3>")) && text.contains("checksum verified"));
+    // The custody beside the bundle, checked, and its head, which paper can be compared with.
+    let custody = text.split("<section id=\"custody\"").nth(1).unwrap().split("</section>").next().unwrap();
+    let head = export::custody::check(bundle(), None).unwrap().chain.head().to_owned();
+    assert!(custody.contains("It holds") && custody.contains(&head) && custody.contains("<bdi>seal</bdi>"), "{custody}");
     // The wallet's place links to the message that has it.
     let wallets = text.split("<section id=\"wallets\"").nth(1).unwrap().split("</section>").next().unwrap();
     let target = wallets.split("href=\"#m").nth(1).unwrap().split('"').next().unwrap();
@@ -277,7 +282,7 @@ fn what_exhibits_share_is_listed_for_bundles_apart_and_merged() {
         let (_report, page) = report(&bundles, &[]);
         let text = fs::read_to_string(page).unwrap();
         let shared = text.split("<section id=\"shared\"").nth(1).unwrap().split("</section>").next().unwrap();
-        assert!(shared.contains(WALLET) && shared.contains("<td>2</td>"), "{shared}");
+        assert!(shared.contains(WALLET) && shared.contains("<td class=\"n\">2</td>"), "{shared}");
         assert!(text.contains("on 2 exhibits, seen") && text.contains("Haul report: 2 exhibits"));
     }
 }

@@ -22,7 +22,7 @@ impl Format for Case {
     }
 
     fn about(&self) -> &'static str {
-        "CASE/UCO 1.5 JSON-LD: files with hashes, accounts, threads, messages, calls, contacts, observables and what contains what. Wallets as `DigitalAccount` with an extension of our own."
+        "CASE/UCO 1.5 JSON-LD: files with hashes, accounts, threads, messages, calls, contacts, observables, what contains what, and which accounts, contacts and devices have a number, an address or an id alike. Wallets as `DigitalAccount` with an extension of our own."
     }
 
     fn carries(&self, table: &str) -> Carried {
@@ -64,6 +64,7 @@ impl Format for Case {
             }
             "contact" => Carried::Columns(&["id", "item_id", "display_name", "note", "state"]),
             "contact_point" => Carried::Columns(&["contact_id", "kind", "value", "raw"]),
+            "link" => Carried::Columns(&["id", "exhibit_id", "account_id", "record_id", "record_kind", "reason", "value"]),
             "attachment" => Carried::Columns(&["message_id", "file_item_id"]),
             "observable" => Carried::Columns(&["id", "kind", "value", "chain", "validity"]),
             "sighting" => Carried::Columns(&["observable_id", "item_id", "byte_offset", "byte_length"]),

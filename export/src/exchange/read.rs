@@ -1,9 +1,9 @@
 //! A bundle as the exports read it.
 
 use crate::Error;
-use crate::bundle::open::open_read_only;
 use crate::bundle::schema::{Table, tables};
 use crate::bundle::value::Value;
+use crate::share::{PartialReport, open_readable};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 use std::path::{Path, PathBuf};
@@ -36,17 +36,22 @@ pub struct Bundle {
     pub signature: Option<String>,
     /// Who signed, as the bundle says.
     pub signer: String,
+    /// Of a partial bundle, what it says of itself.
+    pub partial: Option<PartialReport>,
 }
 
 impl Bundle {
     /// Opens a bundle.
     pub fn open(path: &Path) -> Result<Bundle, Error> {
-        let connection = open_read_only(path)?;
+        let readable = open_readable(path)?;
+        let (connection, partial) = (readable.connection, readable.partial.map(|(report, _)| report));
         let error = |source| Error::Store { path: path.to_owned(), source };
         let not_a_bundle = |source: rusqlite::Error| Error::NotABundle { path: path.to_owned(), reason: source.to_string() };
         let facts = |row: &Row<'_>| {
             let id: Vec<u8> = row.get(0)?;
-            Ok(ExhibitFacts { id: hex(&id), case_label: row.get(1)?, number: row.get(2)?, kind: row.get(3)? })
+            // A part may hide its exhibit's kind.
+            let text = |place| Ok::<_, rusqlite::Error>(row.get::<_, Option<String>>(place)?.unwrap_or_default());
+            Ok(ExhibitFacts { id: hex(&id), case_label: text(1)?, number: text(2)?, kind: text(3)? })
         };
         let exhibits = connection
             .prepare("SELECT id, case_label, number, kind FROM exhibit ORDER BY id")
@@ -57,7 +62,7 @@ impl Bundle {
         let seal = connection
             .query_row("SELECT checkpoint, signature, signer FROM seal", [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
         let (checkpoint, signature, signer) = seal.map_err(not_a_bundle)?;
-        Ok(Bundle { path: path.to_owned(), connection, exhibits, checkpoint, signature, signer })
+        Ok(Bundle { path: path.to_owned(), connection, exhibits, checkpoint, signature, signer, partial })
     }
 
     /// Gives every row of a query to `take`.
@@ -95,8 +100,9 @@ impl Bundle {
 
     /// What every export says of where it comes from.
     pub fn origin(&self, order: &super::Order) -> serde_json::Value {
-        serde_json::json!({
+        let mut origin = serde_json::json!({
             "unit": self.signer,
+            "officer": order.officer,
             "exhibits": self.exhibits.iter().map(|exhibit| serde_json::json!({
                 "id": exhibit.id, "case": exhibit.case_label, "number": exhibit.number, "kind": exhibit.kind,
             })).collect::<Vec<_>>(),
@@ -109,7 +115,14 @@ impl Bundle {
             "retain_until": order.retain_until,
             "persons": "unknown, possible victims",
             "nature": "intelligence lead, not evidence: the sealed bundle is the evidence",
-        })
+        });
+        if let (Some(partial), Some(origin)) = (&self.partial, origin.as_object_mut()) {
+            // What was said when the part was given binds whoever passes it on.
+            let said = ["purpose", "handling", "retain_until", "owners", "profile", "sharer"];
+            let said = said.iter().filter_map(|name| Some(((*name).to_owned(), partial.statement.get(*name)?.as_str().into())));
+            origin.insert("shared_under".to_owned(), serde_json::Value::Object(said.collect()));
+        }
+        origin
     }
 }
 

@@ -74,11 +74,12 @@ pub struct Mention {
     pub state: String,
 }
 
-const SQL: &str = "SELECT observable.id, observable.kind, observable.value, observable.chain, observable.validity,
+/// What a part of a bundle hides is empty.
+const SQL: &str = "SELECT observable.id, observable.kind, observable.value, observable.chain, coalesce(observable.validity, ''),
        sighting.id AS sighting_id, sighting.exhibit_id, item.path, item.sha256, item.size_bytes, sighting.byte_offset,
-       sighting.row_table, sighting.row_id, sighting.context,
-       message.id, message.app, message.sender, message.outgoing, message.sent_time, message.text,
-       sighting.item_id, sighting.byte_length, message.state, item.deleted, sighting.record_id,
+       sighting.row_table, sighting.row_id, coalesce(sighting.context, ''),
+       message.id, coalesce(message.app, ''), message.sender, message.outgoing, message.sent_time, message.text,
+       sighting.item_id, sighting.byte_length, coalesce(message.state, ''), item.deleted, sighting.record_id,
        sighting.record_id IS NOT NULL AND message.id IS NULL AS elsewhere
 FROM observable LEFT JOIN sighting ON sighting.observable_id = observable.id
                 LEFT JOIN item ON item.id = sighting.item_id

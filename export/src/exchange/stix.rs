@@ -5,7 +5,7 @@
 //! units' exports name one wallet alike.
 
 use super::output::Sheet;
-use super::read::{rfc3339, uuid};
+use super::read::{hex, rfc3339, uuid};
 use super::sighted::{self, Sighted};
 use super::{Bundle, Carried, Format, Handling, Order, Output};
 use crate::Error;
@@ -24,7 +24,7 @@ impl Format for Stix {
     }
 
     fn about(&self) -> &'static str {
-        "A STIX 2.1 bundle for threat-intelligence platforms: observables with the files they were seen in, the time of the messages that have them, whether those had been deleted (labels `seen-in-live`, `seen-in-superseded`, `seen-in-recovered`, `seen-in-deleted-file`), and accounts. Conversations stay behind."
+        "A STIX 2.1 bundle for threat-intelligence platforms: observables with the files they were seen in, the time of the messages that have them, whether those had been deleted (labels `seen-in-live`, `seen-in-superseded`, `seen-in-recovered`, `seen-in-deleted-file`), accounts, and which two accounts have a number, an address or an id alike (`related-to`). Conversations, and links to address books and devices, stay behind."
     }
 
     fn carries(&self, table: &str) -> Carried {
@@ -35,6 +35,7 @@ impl Format for Stix {
             "account" => Carried::Columns(&["app", "account_key", "display_name"]),
             "sighting" => Carried::Columns(&["observable_id", "item_id", "exhibit_id"]),
             "message" => Carried::Columns(&["sent_time", "state"]),
+            "link" => Carried::Columns(&["id", "account_id", "record_id", "reason", "value"]),
             _ => Carried::Nothing,
         }
     }
@@ -47,9 +48,30 @@ impl Format for Stix {
             let (app, key, name): (String, String, Option<String>) = (row.get(0)?, row.get(1)?, row.get(2)?);
             Ok(writer.account(&app, &key, name.as_deref())?)
         })?;
+        bundle.each(LINKS, &mut |row| {
+            let text = |place: usize| row.get::<_, String>(place);
+            let (reason, value) = (text(5)?, row.get::<_, Option<String>>(6)?);
+            let link = Link {
+                id: hex(&row.get::<_, Vec<u8>>(0)?),
+                ends: [(text(1)?, text(2)?), (text(3)?, text(4)?)],
+                why: value.map_or(reason.clone(), |value| format!("{reason}: {value}")),
+            };
+            Ok(writer.link(&link)?)
+        })?;
         sighted::each(bundle, None, &mut |sighted| writer.observable(sighted))?;
         writer.end()
     }
+}
+
+/// Two accounts that are linked, and by what.
+const LINKS: &str = "SELECT link.id, one.app, one.account_key, other.app, other.account_key, reason, link.value
+FROM link JOIN account AS one ON one.id = link.account_id JOIN account AS other ON other.id = link.record_id ORDER BY link.id";
+
+struct Link {
+    id: String,
+    /// App and key of each.
+    ends: [(String, String); 2],
+    why: String,
 }
 
 /// The new objects: STIX type, and the JSON schema of what it adds.
@@ -123,15 +145,26 @@ impl Writer {
     }
 
     fn account(&mut self, app: &str, key: &str, name: Option<&str>) -> Result<(), Error> {
-        let contributing = BTreeMap::from([("account_type", app), ("user_id", key)]);
         let mut account = json!({
-            "type": "user-account", "spec_version": "2.1", "id": observable_id("user-account", &json!(contributing)),
+            "type": "user-account", "spec_version": "2.1", "id": account_id(app, key),
             "user_id": key, "account_type": app, "object_marking_refs": [self.marking],
         });
         if let (Some(name), Some(account)) = (name.filter(|name| !name.is_empty()), account.as_object_mut()) {
             account.insert("display_name".to_owned(), name.into());
         }
         self.put(&account)
+    }
+
+    fn link(&mut self, link: &Link) -> Result<(), Error> {
+        let [one, other] = link.ends.each_ref().map(|(app, key)| account_id(app, key));
+        if one == other {
+            return Ok(());
+        }
+        self.put(&json!({
+            "type": "relationship", "spec_version": "2.1", "id": format!("relationship--{}", uuid("stix-link", &link.id)),
+            "created_by_ref": self.unit, "created": self.created, "modified": self.created, "relationship_type": "related-to",
+            "description": link.why, "source_ref": one, "target_ref": other, "object_marking_refs": [self.marking],
+        }))
     }
 
     /// The observable, the files that have it, and how often it was seen when.
@@ -199,6 +232,11 @@ impl Writer {
         self.sheet.put(b"\n]}\n")?;
         self.sheet.end()
     }
+}
+
+fn account_id(app: &str, key: &str) -> String {
+    let contributing = BTreeMap::from([("account_type", app), ("user_id", key)]);
+    observable_id("user-account", &json!(contributing))
 }
 
 /// Deterministic id of an observable: the canonical JSON of its contributing properties, whose keys are in order here.

@@ -43,7 +43,8 @@ impl Format for StopPayment {
     fn write(&self, bundle: &Bundle, order: &Order, out: &mut Output) -> Result<(), Error> {
         let (mut send, mut review) = (Vec::new(), Vec::new());
         sighted::each(bundle, Some("wallet_address"), &mut |sighted| {
-            let list = if sighted.validity == "context" { &mut review } else { &mut send };
+            let checked = matches!(sighted.validity.as_str(), "checksum" | "format");
+            let list = if checked { &mut send } else { &mut review };
             list.push(wallet(sighted, order.identities));
             Ok(())
         })?;
@@ -59,7 +60,7 @@ impl Format for StopPayment {
         sheet.put(b"\n")?;
         sheet.end()?;
         let mut sheet = out.beside("html")?;
-        sheet.put(page::page(&packet).as_bytes())?;
+        sheet.put(page::page(&packet)?.as_bytes())?;
         sheet.end()
     }
 }
@@ -94,7 +95,8 @@ fn verdict(sighted: &Sighted) -> &'static str {
     match sighted.validity.as_str() {
         "checksum" => "checksum verified",
         "format" => "well formed; written without a checksum",
-        _ => "weak format; held up by what is around it only",
+        "context" => "weak format; held up by what is around it only",
+        _ => "not told",
     }
 }
 

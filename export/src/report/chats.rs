@@ -5,6 +5,7 @@
 
 use super::Report;
 use super::markup::{Markup, utc};
+use super::names::{CHAT, OF_CHAT};
 use super::pages::{Pages, Section, rendered};
 use super::scratch::failed;
 use super::source::Cells;
@@ -14,27 +15,10 @@ use askama::Template;
 /// Files and values shown under one message; how many more there are is said.
 const CAP_BESIDE: usize = 100;
 
-/// Each chat of a bundle, how its accounts are called, and which contact has a number.
-pub const WITH: &str = "tally AS MATERIALIZED (
-  SELECT exhibit_id AS exhibit, coalesce(thread_id, app || ' ' || thread_key, app, '') AS chat, min(thread_id) AS thread,
-         min(app) AS app, min(thread_key) AS thread_key, count(*) AS messages, min(sent_time) AS first, max(sent_time) AS last
-  FROM message GROUP BY 1, 2),
-account_name AS MATERIALIZED (
-  SELECT exhibit_id AS exhibit, app, account_key, max(display_name) AS name, max(phone) AS phone FROM account GROUP BY 1, 2, 3),
-contact_name AS MATERIALIZED (
-  SELECT point.exhibit_id AS exhibit, point.value, min(display_name) AS name
-  FROM contact_point AS point JOIN contact ON contact.id = point.contact_id
-  WHERE point.value IS NOT NULL AND display_name IS NOT NULL GROUP BY 1, 2)";
-
-/// How the key of a chat is made from a message; the same expression as in [`WITH`].
-pub const CHAT: &str = "coalesce(message.thread_id, message.app || ' ' || message.thread_key, message.app, '')";
-
 /// Puts every chat into the scratch, numbered in the order in which they are shown.
 pub fn gather(report: &Report) -> Result<(), Error> {
-    let with = format!(
-        "{WITH},\nmembers AS MATERIALIZED (
-           SELECT thread_id, count(DISTINCT account_key) AS members FROM participant WHERE thread_id IS NOT NULL GROUP BY 1)"
-    );
+    let with = "members AS MATERIALIZED (
+           SELECT thread_id, count(DISTINCT account_key) AS members FROM participant WHERE thread_id IS NOT NULL GROUP BY 1)";
     let sql = "SELECT tally.exhibit, tally.app, thread.name, coalesce(thread.thread_key, tally.thread_key),
                account_name.name, contact_name.name, thread.thread_type, members.members, messages, first, last
         FROM tally LEFT JOIN thread ON thread.id = tally.thread
@@ -46,7 +30,7 @@ pub fn gather(report: &Report) -> Result<(), Error> {
         ORDER BY tally.exhibit, messages DESC, chat";
     let mut number = 0i64;
     for source in &report.sources {
-        source.each(&with, sql, &mut |cells| {
+        source.each(with, sql, &mut |cells| {
             number += 1;
             let key = cells.words(3);
             let name = cells.words(2).or_else(|| cells.words(4)).or_else(|| cells.words(5));
@@ -77,7 +61,7 @@ pub fn gather(report: &Report) -> Result<(), Error> {
 /// The list of chats.
 pub fn list(report: &Report, pages: &mut Pages) -> Result<(), Error> {
     let mut section = pages.section("chats", "Every chat, by exhibit, the one with the most messages first.")?;
-    section.table(&["Exhibit", "App", "Chat", "Members", "Messages", "First", "Last"])?;
+    section.table(&["Exhibit", "App", "Chat", "#Members", "#Messages", "First", "Last"])?;
     report.scratch.each("SELECT * FROM chat ORDER BY number", [], &mut |row| {
         let chat = Chat::read(row).map_err(failed)?;
         let target = section.target("conversations", chat.page, &format!("t{}", chat.number));
@@ -152,7 +136,7 @@ struct Message {
 /// One row for each message, and below it one for each of its attachments, wallets and secrets.
 fn sql() -> String {
     let order = "message.exhibit_id, tally.messages, tally.chat, message.sent_time IS NULL, message.sent_time, message.id";
-    let joined = format!("JOIN tally ON tally.exhibit = message.exhibit_id AND tally.chat = {CHAT}");
+    let joined = format!("JOIN tally ON {OF_CHAT} AND tally.chat = {CHAT}");
     format!(
         "SELECT {order}, 0, NULL, message.sender, account_name.name, contact_name.name, outgoing, sent_time_raw, text, subject,
                 message_type, quoted_text, forwarded, message.state, message.app, message.recipient
@@ -194,7 +178,7 @@ pub fn conversations(report: &Report, pages: &mut Pages) -> Result<(), Error> {
     };
     for source in &report.sources {
         writer.chat = None;
-        source.each(WITH, &sql(), &mut |cells| match cells.integer(6) {
+        source.each("", &sql(), &mut |cells| match cells.integer(6) {
             Some(0) => writer.begin(cells),
             Some(tag) => {
                 writer.beside(tag, cells);
@@ -240,7 +224,8 @@ impl Writer<'_, '_> {
         let day = time.and_then(utc).and_then(|time| time.get(..10).map(str::to_owned)).unwrap_or_default();
         let new_day = day != self.day && !day.is_empty();
         self.day.clone_from(&day);
-        let kind = at(7).filter(|kind| kind != "text");
+        // What a message is when it is nothing else.
+        let kind = at(7).filter(|kind| kind != "text" && kind != "sms");
         self.current = Some(Message {
             id: cells.text(5).unwrap_or_default(),
             outgoing,

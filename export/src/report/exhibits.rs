@@ -5,8 +5,9 @@ use super::markup::{Markup, thousands};
 use super::pages::{Pages, rendered};
 use super::source::Source;
 use crate::Error;
+use crate::share::PartialReport;
 use askama::Template;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Tables whose rows are counted on an exhibit's card.
 const COUNTED: &[&str] = &[
@@ -42,6 +43,33 @@ pub fn names(sources: &[Source]) -> Result<BTreeMap<String, String>, Error> {
     Ok(found.iter().map(|(id, (case, number))| (id.clone(), name(case, number))).collect())
 }
 
+/// Exhibits that are named on every page; how many more there are is said.
+const NAMED: usize = 6;
+
+/// Cases and exhibits in one line.
+pub fn subject(report: &Report) -> Result<Markup, Error> {
+    let mut cases = BTreeSet::new();
+    for source in &report.sources {
+        source.each("", "SELECT DISTINCT case_label FROM exhibit", &mut |cells| {
+            cases.extend(cells.words(0));
+            Ok(())
+        })?;
+    }
+    let word = if report.names.len() == 1 { "Exhibit" } else { "Exhibits" };
+    let mut names: Vec<&String> = report.names.values().collect();
+    names.sort();
+    let more = names.len().saturating_sub(NAMED);
+    let text = |text: &String| Markup::text(text, &report.mask);
+    let names = Markup::joined(&names.into_iter().take(NAMED).map(text).collect::<Vec<_>>(), ", ");
+    let cases = Markup::joined(&cases.iter().map(text).collect::<Vec<_>>(), ", ");
+    let more = if more > 0 { Markup::word(&format!("and {more} more")) } else { Markup::nothing() };
+    let part = |word: &str, parts: &[Markup]| match parts.iter().all(Markup::is_nothing) {
+        true => Markup::nothing(),
+        false => Markup::joined(&[&[Markup::word(word)][..], parts].concat(), " "),
+    };
+    Ok(Markup::joined(&[part("Case", &[cases]), part(word, &[names, more])], " · "))
+}
+
 #[derive(Template)]
 #[template(path = "report/exhibit.html")]
 struct Card {
@@ -49,6 +77,34 @@ struct Card {
     number: Markup,
     incomplete: bool,
     facts: Vec<(&'static str, Markup)>,
+}
+
+#[derive(Template)]
+#[template(path = "report/part.html")]
+struct Part {
+    handling: Markup,
+    rows: String,
+    size: String,
+    facts: Vec<(&'static str, Markup)>,
+}
+
+/// What was said when a part of a bundle was given: it binds whoever reads on.
+pub fn part(report: &Report, partial: &PartialReport) -> Result<String, Error> {
+    let said = |name: &str| partial.statement.get(name).cloned().unwrap_or_default();
+    let text = |name: &str| Markup::text(&said(name), &report.mask);
+    let key = |key: &Option<(String, String)>| key.as_ref().map(|(print, _)| Markup::code(print)).unwrap_or_default();
+    let facts = vec![
+        ("Purpose", text("purpose")),
+        ("Reason", text("reason")),
+        ("Keep until", text("retain_until")),
+        ("Owners", text("owners")),
+        ("Profile", text("profile")),
+        ("Sealed by", key(&partial.sealer)),
+        ("Shared by", key(&partial.sharer)),
+        ("Hidden", Markup::text(&said("hidden").replace(' ', ", "), &report.mask)),
+    ];
+    let count = |rows: u64| thousands(i64::try_from(rows).unwrap_or(i64::MAX));
+    rendered(&Part { handling: text("handling"), rows: count(partial.rows), size: count(partial.size), facts })
 }
 
 /// Counts by exhibit, one list a query.
@@ -127,7 +183,7 @@ pub fn ledger(report: &Report, pages: &mut Pages) -> Result<(), Error> {
     let note =
         "Every row of every source that was read: rows seen = records + rejected. <code>haul verify</code> adds it up again.";
     let mut section = pages.section("ledger", note)?;
-    section.table(&["Exhibit", "Source", "Records of", "Rows seen", "Records", "Rejected", "Why rejected"])?;
+    section.table(&["Exhibit", "Source", "Records of", "#Rows seen", "#Records", "#Rejected", "Why rejected"])?;
     for source in &report.sources {
         let sql = "SELECT exhibit_id, source, record_kind, sum(rows_seen), sum(records), sum(rejected), reason
             FROM ledger GROUP BY exhibit_id, source, record_kind, reason ORDER BY 1, 2, 3, 7";

@@ -5,8 +5,8 @@
 //! tells one, else the account; an account that an app on another exhibit calls its owner's is that exhibit.
 
 use super::Report;
-use super::chats::CHAT;
 use super::markup::{Markup, thousands};
+use super::names::CHAT;
 use super::pages::{Pages, rendered};
 use super::scratch::{Scratch, failed};
 use super::source::Cells;
@@ -67,11 +67,10 @@ fn owners(report: &Report) -> Result<(), Error> {
 fn talk(report: &Report) -> Result<(), Error> {
     // Counted before names are looked up: a name is asked for once a sender of a chat, not once a message.
     let with = format!(
-        "{},\ntalk AS MATERIALIZED (
+        "talk AS MATERIALIZED (
            SELECT exhibit_id, {CHAT} AS chat, app, thread_id, thread_key, sender, outgoing,
                   CASE WHEN outgoing = 1 THEN recipient END AS recipient, count(*) AS messages
-           FROM message GROUP BY 1, 2, 3, 4, 5, 6, 7, 8)",
-        super::chats::WITH
+           FROM message GROUP BY 1, 2, 3, 4, 5, 6, 7, 8)"
     );
     let sql = "SELECT talk.exhibit_id, talk.chat, talk.app, thread.thread_type,
                coalesce(thread.name, account_name.name, contact_name.name), coalesce(talk.sender, talk.recipient), talk.outgoing,

@@ -2,7 +2,7 @@
 
 use super::Report;
 use super::markup::Markup;
-use super::pages::{Pages, rendered};
+use super::pages::{Pages, Section, rendered};
 use crate::Error;
 use askama::Template;
 
@@ -55,7 +55,7 @@ pub fn problems(report: &Report, pages: &mut Pages) -> Result<(), Error> {
             section.cells(&[Markup::text(report.exhibit(cells.text(0).as_deref()), &report.mask), code, stage, path, detail])
         })?;
     }
-    section.table(&["Exhibit", "Status", "Why", "File", "Bytes", "SHA-256"])?;
+    section.table_of("Items not read to their end", &["Exhibit", "Status", "Why", "File", "#Bytes", "SHA-256"])?;
     for source in &report.sources {
         let sql = "SELECT exhibit_id, status, reason, path, size_bytes, sha256 FROM item WHERE status NOT IN ('parsed', 'plain')
             ORDER BY 1, status, path, id";
@@ -74,10 +74,46 @@ pub fn problems(report: &Report, pages: &mut Pages) -> Result<(), Error> {
     section.finish("None: every item was read to its end.")
 }
 
-/// Who did what, as the bundle has it.
+/// Who did what: the chain beside each bundle, checked, and what a bundle itself has (nothing when it is sealed: times are no sealed
+/// content).
 pub fn custody(report: &Report, pages: &mut Pages) -> Result<(), Error> {
-    let mut section = pages.section("custody", "")?;
-    section.table(&["", "Time", "Action", "Who", "Detail", "Signed"])?;
+    let note = "What was done with each bundle, from the file that lies beside it: each entry is signed and follows from the one before. \
+        Entries cut off from its end do not show: compare the head with the one that was handed over on paper.";
+    let mut section = pages.section("custody", note)?;
+    for source in &report.sources {
+        let custody = source.custody()?;
+        if custody.chain.entries.is_empty() && custody.wrong.is_none() {
+            continue;
+        }
+        let name = Markup::text(&source.name(), &report.mask);
+        let title = Markup::joined(&[Markup::word("Beside"), name], " ");
+        section.table_of(&title.to_string(), &["#No.", "Time", "Action", "Who", "Reason", "Detail", "Signed by"])?;
+        for entry in &custody.chain.entries {
+            let text = |text: &str| Markup::text(text, &report.mask);
+            let details: Vec<Markup> = entry.detail.iter().map(|(name, value)| text(&format!("{name}: {value}"))).collect();
+            section.cells(&[
+                Markup::number(i64::try_from(entry.seq).unwrap_or(i64::MAX)),
+                Markup::time(Some(entry.time), None),
+                text(&entry.action),
+                text(&entry.actor),
+                text(&entry.reason),
+                Markup::joined(&details, "; "),
+                Markup::code(&entry.fingerprint().unwrap_or_default()),
+            ])?;
+        }
+        section.open(String::new(), "")?;
+        section.row(&match &custody.wrong {
+            Some(wrong) => format!("<p class=\"warn\">It does not hold: {}</p>\n", Markup::text(wrong, &report.mask)),
+            None => format!("<p>It holds. Head: {}</p>\n", Markup::code(custody.chain.head())),
+        })?;
+    }
+    stored(report, &mut section)?;
+    section.finish("There is no custody file beside the bundles: what was done with them since they were sealed is not told.")
+}
+
+/// Entries in the bundle itself.
+fn stored(report: &Report, section: &mut Section<'_>) -> Result<(), Error> {
+    section.table_of("In the bundle", &["#No.", "Time", "Action", "Who", "Detail", "Signed"])?;
     for source in &report.sources {
         let sql = "SELECT seq, time, action, actor, detail, signature IS NOT NULL FROM custody ORDER BY seq";
         source.each("", sql, &mut |cells| {
@@ -92,8 +128,7 @@ pub fn custody(report: &Report, pages: &mut Pages) -> Result<(), Error> {
             ])
         })?;
     }
-    section
-        .finish("The bundle has no custody entries: when it is sealed there are none, because their times are no sealed content.")
+    Ok(())
 }
 
 #[derive(Template)]

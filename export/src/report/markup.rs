@@ -81,11 +81,11 @@ impl Markup {
     /// A time of the evidence, UTC to the second; what has no UTC value as it stands there.
     pub fn time(micros: Option<i64>, raw: Option<&str>) -> Markup {
         match (micros.and_then(utc), raw) {
-            (Some(time), _) => Markup(format!("<time>{time}</time>")),
+            (Some(time), _) => Markup(format!("<time>{time} UTC</time>")),
             (None, Some(raw)) => {
                 let mut out = String::from("<span class=\"raw\">");
                 push(&mut out, raw, true);
-                out.push_str("</span>");
+                out.push_str(" (as written)</span>");
                 Markup(out)
             }
             (None, None) => Markup::nothing(),
@@ -117,6 +117,22 @@ impl Markup {
     pub fn joined(parts: &[Markup], between: &str) -> Markup {
         let kept: Vec<&str> = parts.iter().map(|part| part.0.as_str()).filter(|part| !part.is_empty()).collect();
         Markup(kept.join(between))
+    }
+
+    /// Characters of the longest piece without a space, tags aside.
+    pub fn longest_word(&self) -> usize {
+        let (mut longest, mut here, mut tag) = (0, 0, false);
+        for character in self.0.chars() {
+            match character {
+                '<' => tag = true,
+                '>' => tag = false,
+                _ if tag => {}
+                _ if character.is_whitespace() => here = 0,
+                _ => here += 1,
+            }
+            longest = longest.max(here);
+        }
+        longest
     }
 
     /// Whether there is nothing.
@@ -210,8 +226,8 @@ mod tests {
     fn numbers_times_and_cuts() {
         assert_eq!((thousands(0), thousands(-1234), thousands(1_234_567)), ("0".into(), "-1,234".into(), "1,234,567".into()));
         assert_eq!(thousands(i64::MIN), "-9,223,372,036,854,775,808");
-        assert_eq!(Markup::time(Some(0), None).to_string(), "<time>1970-01-01 00:00:00</time>");
-        assert_eq!(Markup::time(Some(i64::MAX), Some("<1>")).to_string(), "<span class=\"raw\">&lt;1&gt;</span>");
+        assert_eq!(Markup::time(Some(0), None).to_string(), "<time>1970-01-01 00:00:00 UTC</time>");
+        assert_eq!(Markup::time(Some(i64::MAX), Some("<1>")).to_string(), "<span class=\"raw\">&lt;1&gt; (as written)</span>");
         assert!(Markup::time(None, None).is_nothing() && Markup::state(Some("live")).is_nothing());
         assert_eq!(Markup::label("abcdef", &Mask::none(), 3).to_string(), "abc…");
     }

@@ -17,15 +17,19 @@ pub const ROWS_ON_ONE_PAGE: u64 = 5_000;
 /// Rows of one page of a folder.
 pub const ROWS_A_PAGE: usize = 2_000;
 
+/// Characters of a word that a table does not break.
+const LONGEST_WORD: usize = 32;
+
 const STYLE: &str = include_str!("../../templates/report/style.css");
 
 /// Sections in the order of the navigation: key, title, whether it stays on the index of a paged report.
 const SECTIONS: &[(&str, &str, bool)] = &[
+    ("glance", "At a glance", true),
     ("exhibits", "Exhibits", true),
     ("timeline", "Timeline", true),
     ("people", "Who talks with whom", true),
     ("persons", "Linked accounts", false),
-    ("shared", "Shared", false),
+    ("shared", "Shared", true),
     ("wallets", "Wallets", false),
     ("chats", "Chats", false),
     ("conversations", "Conversations", false),
@@ -46,8 +50,10 @@ struct Head<'a> {
     title: &'a str,
     style: &'static str,
     style_hash: &'a str,
-    links: Vec<(String, &'static str)>,
+    /// Where each leads to, its name, and whether it is here.
+    links: Vec<(String, &'static str, bool)>,
     index: bool,
+    subject: &'a Markup,
 }
 
 /// The files on their way.
@@ -59,11 +65,15 @@ pub struct Pages {
     index_name: String,
     style_hash: String,
     title: String,
+    /// Cases and exhibits, on every page: a printed one goes its own way.
+    subject: Markup,
+    /// Some bundle is a part: what is not there may have been left out.
+    pub partial: bool,
 }
 
 impl Pages {
     /// Begins a report at a path; `paged`: with a folder beside it.
-    pub fn begin(out: &Path, title: &str, paged: bool) -> Result<Pages, Error> {
+    pub fn begin(out: &Path, title: &str, subject: Markup, paged: bool) -> Result<Pages, Error> {
         let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let folder = folder_beside(out);
         if paged && folder.exists() {
@@ -80,8 +90,10 @@ impl Pages {
             index_name: name(out),
             style_hash: format!("sha256-{}", base64(&Sha256::digest(STYLE.as_bytes()))),
             title: title.to_owned(),
+            subject,
+            partial: false,
         };
-        let head = pages.head(true)?;
+        let head = pages.head(None)?;
         pages.index.put(head.as_bytes())?;
         Ok(pages)
     }
@@ -102,9 +114,12 @@ impl Pages {
         }
     }
 
-    fn head(&self, index: bool) -> Result<String, Error> {
-        let links = SECTIONS.iter().map(|(key, title, _)| (self.target(key, 1, key, index), *title)).collect();
-        rendered(&Head { title: &self.title, style: STYLE, style_hash: &self.style_hash, links, index })
+    /// The head of a page of a section, or of the index.
+    fn head(&self, of: Option<&str>) -> Result<String, Error> {
+        let index = of.is_none();
+        let link = |(key, title, _): &(&str, &'static str, bool)| (self.target(key, 1, key, index), *title, of == Some(*key));
+        let links = SECTIONS.iter().map(link).collect();
+        rendered(&Head { title: &self.title, style: STYLE, style_hash: &self.style_hash, links, index, subject: &self.subject })
     }
 
     /// Begins a section.
@@ -119,6 +134,7 @@ impl Pages {
             title,
             note: note.to_owned(),
             opening: String::new(),
+            numeric: Vec::new(),
             closing: "",
             open: false,
             rows: 0,
@@ -171,6 +187,8 @@ pub struct Section<'p> {
     title: &'static str,
     note: String,
     opening: String,
+    /// Which columns of the table are numbers.
+    numeric: Vec<bool>,
     closing: &'static str,
     open: bool,
     rows: usize,
@@ -200,14 +218,27 @@ impl Section<'_> {
     /// Opens what rows stand in; it is closed at a page's end and opened again on the next.
     pub fn open(&mut self, opening: String, closing: &'static str) -> Result<(), Error> {
         self.close()?;
+        self.numeric.clear();
         (self.opening, self.closing) = (opening, closing);
         Ok(())
     }
 
-    /// Opens a table with these heads.
+    /// Opens a table with these heads; `#` begins that of a column of numbers.
     pub fn table(&mut self, heads: &[&str]) -> Result<(), Error> {
-        let heads: String = heads.iter().map(|head| format!("<th>{head}</th>")).collect();
-        self.open(format!("<table><thead><tr>{heads}</tr></thead><tbody>\n"), "</tbody></table>\n")
+        self.table_of("", heads)
+    }
+
+    /// Opens a table below a title of its own.
+    pub fn table_of(&mut self, title: &str, heads: &[&str]) -> Result<(), Error> {
+        let title = if title.is_empty() { String::new() } else { format!("<h3>{title}</h3>\n") };
+        let head = |head: &&str| match head.strip_prefix('#') {
+            Some(head) => format!("<th class=\"n\">{head}</th>"),
+            None => format!("<th>{head}</th>"),
+        };
+        let row: String = heads.iter().map(head).collect();
+        self.open(format!("{title}<table><thead><tr>{row}</tr></thead><tbody>\n"), "</tbody></table>\n")?;
+        self.numeric = heads.iter().map(|head| head.starts_with('#')).collect();
+        Ok(())
     }
 
     /// One row of a table.
@@ -220,8 +251,14 @@ impl Section<'_> {
         let mut row = std::mem::take(&mut self.held);
         row.clear();
         row.push_str(&if place.is_empty() { "<tr>".to_owned() } else { format!("<tr id=\"{place}\">") });
-        for cell in cells {
-            row.push_str(&format!("<td>{cell}</td>"));
+        for (place, cell) in cells.iter().enumerate() {
+            let class = match self.numeric.get(place) {
+                Some(true) => " class=\"n\"",
+                // Words of a usual length are never broken: a column of numbers would be cut to pieces beside a long text.
+                _ if cell.longest_word() <= LONGEST_WORD => " class=\"w\"",
+                _ => "",
+            };
+            row.push_str(&format!("<td{class}>{cell}</td>"));
         }
         row.push_str("</tr>\n");
         let put = self.row(&row);
@@ -253,11 +290,10 @@ impl Section<'_> {
         let next = self.page + 1;
         if self.apart {
             if let Some(mut sheet) = self.sheet.take() {
-                let link = format!("<p class=\"turn\"><a rel=\"next\" href=\"{}-{next}.html\">page {next} →</a></p>", self.key);
-                sheet.put(link.as_bytes())?;
+                sheet.put(turns(self.key, self.page, true).as_bytes())?;
                 end(sheet)?;
             }
-            let head = self.pages.head(false)?;
+            let head = self.pages.head(Some(self.key))?;
             if let Some(folder) = &mut self.pages.folder {
                 let mut sheet = folder.member(&format!("{}-{next}.html", self.key))?;
                 sheet.put(head.as_bytes())?;
@@ -272,11 +308,7 @@ impl Section<'_> {
             self.put(&format!("<p class=\"note\">{note}</p>\n"))?;
         }
         if next > 1 {
-            self.put(&format!(
-                "<p class=\"turn\"><a rel=\"prev\" href=\"{key}-{}.html\">← page {}</a></p>\n",
-                next - 1,
-                next - 1
-            ))?;
+            self.put(&turns(key, next, false))?;
         }
         Ok(())
     }
@@ -285,13 +317,34 @@ impl Section<'_> {
     pub fn finish(mut self, empty: &str) -> Result<(), Error> {
         self.close()?;
         if self.page == 1 && self.rows == 0 && !empty.is_empty() {
-            self.put(&format!("<p class=\"empty\">{empty}</p>\n"))?;
+            let part = if self.pages.partial { " Only a part of a bundle was given: this may have been left out." } else { "" };
+            self.put(&format!("<p class=\"empty\">{empty}{part}</p>\n"))?;
         }
         match self.sheet.take() {
-            Some(sheet) => end(sheet),
+            Some(mut sheet) => {
+                if self.page > 1 {
+                    sheet.put(turns(self.key, self.page, false).as_bytes())?;
+                }
+                end(sheet)
+            }
             None => self.put("</section>\n"),
         }
     }
+}
+
+/// Links from a page of a section to the first, the one before, and the next if there is one.
+fn turns(key: &str, page: i64, next: bool) -> String {
+    let mut links = Vec::new();
+    if page > 2 {
+        links.push(format!("<a href=\"{key}-1.html\">first page</a>"));
+    }
+    if page > 1 {
+        links.push(format!("<a rel=\"prev\" href=\"{key}-{0}.html\">← page {0}</a>", page - 1));
+    }
+    if next {
+        links.push(format!("<a rel=\"next\" href=\"{key}-{0}.html\">page {0} →</a>", page + 1));
+    }
+    format!("<p class=\"turn\">{}</p>\n", links.join(" · "))
 }
 
 fn end(mut sheet: Sheet) -> Result<(), Error> {
@@ -312,7 +365,7 @@ mod tests {
     #[test]
     fn a_long_section_goes_over_pages_that_are_linked() {
         let folder = tempfile::tempdir().unwrap();
-        let mut pages = Pages::begin(&folder.path().join("r.html"), "T", true).unwrap();
+        let mut pages = Pages::begin(&folder.path().join("r.html"), "T", Markup::nothing(), true).unwrap();
         let mut section = pages.section("calls", "").unwrap();
         section.table(&["n"]).unwrap();
         for number in 0..=ROWS_A_PAGE {
@@ -326,18 +379,18 @@ mod tests {
         let read = |place: usize| std::fs::read_to_string(&written[place]).unwrap();
         assert!(read(0).contains("href=\"r_files/calls-1.html#calls\""));
         assert!(read(1).contains("href=\"calls-2.html\"") && read(1).contains("href=\"../r.html#timeline\""));
-        assert!(read(2).contains("href=\"calls-1.html\"") && read(2).contains("<td>2,000</td>"));
+        assert!(read(2).contains("href=\"calls-1.html\"") && read(2).contains("<td class=\"w\">2,000</td>"));
         for place in 1..3 {
             assert_eq!(read(place).matches("<table>").count(), read(place).matches("</table>").count());
         }
-        let again = Pages::begin(&folder.path().join("r.html"), "T", true);
+        let again = Pages::begin(&folder.path().join("r.html"), "T", Markup::nothing(), true);
         assert!(matches!(again, Err(Error::Io { .. })), "pages of an earlier report are never mixed with new ones");
     }
 
     #[test]
     fn the_policy_names_the_stylesheet_by_its_hash_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
-        let pages = Pages::begin(&folder.path().join("r.html"), "T", false).unwrap();
+        let pages = Pages::begin(&folder.path().join("r.html"), "T", Markup::nothing(), false).unwrap();
         let written = pages.finish().unwrap();
         let page = std::fs::read_to_string(&written[0]).unwrap();
         let style = page.split_once("<style>").unwrap().1.split_once("</style>").unwrap().0;

@@ -16,24 +16,26 @@ fn exhibit(report: &Report, cells: &Cells<'_, '_>) -> Markup {
     Markup::text(report.exhibit(cells.text(0).as_deref()), &report.mask)
 }
 
+/// A value in the form that is compared and, where that differs, as it is written; what has no such form as it is written alone.
+fn written(report: &Report, cells: &Cells<'_, '_>, value: usize, raw: usize) -> (Markup, Markup) {
+    match (cells.words(value), cells.words(raw)) {
+        (None, _) => (text(report, cells, raw), Markup::nothing()),
+        (Some(one), Some(other)) if one == other => (text(report, cells, value), Markup::nothing()),
+        _ => (text(report, cells, value), text(report, cells, raw)),
+    }
+}
+
 /// What each device tells of itself.
 pub fn devices(report: &Report, pages: &mut Pages) -> Result<(), Error> {
     let mut section = pages.section("devices", "What each device tells of itself, and in which file.")?;
-    section.table(&["Exhibit", "Fact", "Value", "As it stands there", "Label", "File"])?;
+    section.table(&["Exhibit", "Fact", "Value", "As written", "Label", "File"])?;
     for source in &report.sources {
         let sql = "SELECT device.exhibit_id, kind, value, raw, label, item.path, state FROM device
             LEFT JOIN item ON item.id = device.item_id ORDER BY 1, kind, value, device.id";
         source.each("", sql, &mut |cells| {
-            let raw = if cells.text(2) == cells.text(3) { Markup::nothing() } else { text(report, cells, 3) };
+            let (value, raw) = written(report, cells, 2, 3);
             let kind = Markup::joined(&[text(report, cells, 1), Markup::state(cells.text(6).as_deref())], " ");
-            section.cells(&[
-                exhibit(report, cells),
-                kind,
-                text(report, cells, 2),
-                raw,
-                text(report, cells, 4),
-                text(report, cells, 5),
-            ])
+            section.cells(&[exhibit(report, cells), kind, value, raw, text(report, cells, 4), text(report, cells, 5)])
         })?;
     }
     section.finish("No device told of itself.")
@@ -59,8 +61,9 @@ pub fn owners(report: &Report, pages: &mut Pages) -> Result<(), Error> {
 /// Contacts with all that reaches them.
 pub fn contacts(report: &Report, pages: &mut Pages) -> Result<(), Error> {
     let mut section =
-        pages.section("contacts", "Address books of devices and apps. A row for each number or address of a contact.")?;
-    section.table(&["Exhibit", "App", "Name", "Kind", "Number or address", "As it stands there", "Organisation", "Note"])?;
+        pages.section("contacts", "Address books of devices and apps. A row for each number or address of a contact, as it is compared; beside it how it is written there, \
+             where that differs.")?;
+    section.table(&["Exhibit", "App", "Name", "Kind", "Number or address", "As written", "Organisation", "Note"])?;
     for source in &report.sources {
         // Points whose contact is not in the bundle stand at the end, by themselves.
         let sql =
@@ -71,9 +74,9 @@ pub fn contacts(report: &Report, pages: &mut Pages) -> Result<(), Error> {
             FROM contact_point WHERE contact_id IS NULL
             ORDER BY 1, 10, 3, 11, 12";
         source.each("", sql, &mut |cells| {
-            let raw = if cells.text(4) == cells.text(5) { Markup::nothing() } else { text(report, cells, 5) };
+            let (value, raw) = written(report, cells, 4, 5);
             let name = Markup::joined(&[text(report, cells, 2), Markup::state(cells.text(8).as_deref())], " ");
-            let [app, kind, value, organization, note] = [1, 3, 4, 6, 7].map(|place| text(report, cells, place));
+            let [app, kind, organization, note] = [1, 3, 6, 7].map(|place| text(report, cells, place));
             section.cells(&[exhibit(report, cells), app, name, kind, value, raw, organization, note])
         })?;
     }
@@ -83,7 +86,7 @@ pub fn contacts(report: &Report, pages: &mut Pages) -> Result<(), Error> {
 /// Calls in the order of time.
 pub fn calls(report: &Report, pages: &mut Pages) -> Result<(), Error> {
     let mut section = pages.section("calls", "Calls of devices and apps in the order of time.")?;
-    section.table(&["Exhibit", "Time", "App", "", "With", "Name", "Seconds", "Outcome"])?;
+    section.table(&["Exhibit", "Time", "App", "Way", "With", "Name", "#Seconds", "Outcome"])?;
     for source in &report.sources {
         let sql = "SELECT exhibit_id, start_time, start_time_raw, app, outgoing, coalesce(remote_phone, remote), remote_name, duration_s,
                    outcome, state, video FROM call ORDER BY 1, start_time IS NULL, start_time, id";

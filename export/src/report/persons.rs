@@ -34,7 +34,7 @@ pub fn persons(report: &Report, pages: &mut Pages) -> Result<(), Error> {
         most exhibits first. Each line says which value links it with the others of its number: follow them before you say that it is one \
         person. Names are what the evidence has and link nothing.";
     let mut section = pages.section("persons", note)?;
-    section.table(&["No.", "Exhibit", "What", "App", "Account or entry", "Name", "Linked by"])?;
+    section.table(&["#No.", "Exhibit", "What", "App", "Account or entry", "Name", "Linked by"])?;
     let (mut number, mut root) = (0i64, None);
     report.scratch.each(SHOWN, [], &mut |row| {
         let text = |place: usize| row.get::<_, Option<String>>(place).map_err(failed);

@@ -1,9 +1,10 @@
 //! A bundle as the report reads it: whole, or with tables and columns left out by whoever shared it.
 
 use crate::Error;
-use crate::bundle::open::open_read_only;
 use crate::bundle::schema::{APPLICATION_ID, merged_tables};
+use crate::custody::{self, Custody};
 use crate::exchange::hex;
+use crate::share::{PartialReport, open_readable};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 use std::collections::BTreeSet;
@@ -21,6 +22,8 @@ pub struct Source {
     /// Common table expressions that stand in for what the bundle lacks, each ended by a comma.
     stand_ins: String,
     absent: BTreeSet<&'static str>,
+    /// Of a partial bundle, what it says of itself.
+    pub partial: Option<PartialReport>,
 }
 
 /// One row of a query. A stranger's file may hold any type anywhere, so nothing here fails on a type.
@@ -57,20 +60,30 @@ impl Source {
     ///
     /// `beside`: how many are open at once. All of them share [`CACHE_KIB`].
     pub fn open(path: &Path, beside: usize) -> Result<Source, Error> {
-        let connection = open_read_only(path)?;
+        let readable = open_readable(path)?;
+        let connection = readable.connection;
         let not_a_bundle = |reason: String| Error::NotABundle { path: path.to_owned(), reason };
         let found: i32 = connection
             .pragma_query_value(None, "application_id", |row| row.get(0))
             .map_err(|source| not_a_bundle(source.to_string()))?;
-        if found != APPLICATION_ID {
+        if found != APPLICATION_ID && readable.partial.is_none() {
             return Err(not_a_bundle(format!("application_id is {found}, not {APPLICATION_ID}")));
         }
         // Sections read the same tables one after the other.
         let share = i64::try_from((CACHE_KIB / beside.max(1)).max(LEAST_CACHE_KIB)).unwrap_or(i64::MAX);
         let cache = connection.pragma_update(None, "cache_size", -share);
         cache.map_err(|source| Error::Store { path: path.to_owned(), source })?;
-        let mut source = Source { path: path.to_owned(), connection, stand_ins: String::new(), absent: BTreeSet::new() };
-        source.stand_in().map_err(|error| Error::Store { path: path.to_owned(), source: error })?;
+        let (mut partial, mut absent) = (None, BTreeSet::new());
+        if let Some((report, given)) = readable.partial {
+            absent.extend(merged_tables().iter().map(|table| table.name).filter(|name| !given.contains(name)));
+            partial = Some(report);
+        }
+        let mut source = Source { path: path.to_owned(), connection, stand_ins: String::new(), absent, partial };
+        let prepare = |source: &mut Source| {
+            source.stand_in()?;
+            super::names::gather(&source.connection, &source.with(""))
+        };
+        prepare(&mut source).map_err(|error| Error::Store { path: path.to_owned(), source: error })?;
         Ok(source)
     }
 
@@ -103,17 +116,33 @@ impl Source {
         !self.absent.contains(table)
     }
 
+    /// The clause with what stands in for tables, and more, if there is any.
+    fn with(&self, more: &str) -> String {
+        let all = format!("{}{more}", self.stand_ins);
+        let all = all.trim_end_matches(",\n");
+        if all.is_empty() { String::new() } else { format!("WITH {all}\n") }
+    }
+
     /// Gives every row of a query to `take`. `with`: common table expressions of its own, without the word WITH.
     pub fn each(&self, with: &str, sql: &str, take: &mut dyn FnMut(&Cells<'_, '_>) -> Result<(), Error>) -> Result<(), Error> {
         let error = |source| Error::Store { path: self.path.clone(), source };
-        let with = if with.is_empty() { self.stand_ins.trim_end_matches(",\n") } else { &format!("{}{with}", self.stand_ins) };
-        let sql = if with.is_empty() { sql.to_owned() } else { format!("WITH {with}\n{sql}") };
+        let sql = format!("{}{sql}", self.with(with));
         let mut statement = self.connection.prepare(&sql).map_err(error)?;
         let mut rows = statement.query([]).map_err(error)?;
         while let Some(row) = rows.next().map_err(error)? {
             take(&Cells(row))?;
         }
         Ok(())
+    }
+
+    /// The file's name.
+    pub fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// What was done with it, from the file beside it, checked.
+    pub fn custody(&self) -> Result<Custody, Error> {
+        custody::check(&self.path, None)
     }
 
     /// How many rows a table has.

@@ -47,7 +47,7 @@ pub fn shared(report: &Report, pages: &mut Pages) -> Result<(), Error> {
         );
         section.put(&words)?;
     }
-    section.table(&["Value", "Kind", "Chain", "Checked by", "Exhibits", "Sightings", "On"])?;
+    section.table(&["Value", "Kind", "Chain", "Checked by", "#Exhibits", "#Sightings", "On"])?;
     let sql = "SELECT observable.id, kind, value, chain, validity, count(*), sum(sightings) FROM seen
         JOIN observable ON observable.id = seen.observable GROUP BY observable.id HAVING count(*) > 1
         ORDER BY kind = 'wallet_address' DESC, count(*) DESC, sum(sightings) DESC, kind, value, observable.id LIMIT ?1";
@@ -101,11 +101,11 @@ struct Wallet {
     senders_more: i64,
 }
 
-/// A card for each wallet: the one on the most exhibits first, then the most often seen.
+/// A card for each wallet: the one on the most exhibits first, then that of the most messages, then the most often seen.
 pub fn wallets(report: &Report, pages: &mut Pages) -> Result<(), Error> {
     let scratch = &report.scratch;
     for source in &report.sources {
-        source.each(super::chats::WITH, PLACES, &mut |cells| {
+        source.each("", PLACES, &mut |cells| {
             let text = |place: usize| cells.text(place);
             let values = rusqlite::params![text(0), text(1), text(2), text(3)];
             scratch.put("INSERT OR IGNORE INTO observable VALUES (?1, 'wallet_address', ?2, ?3, ?4)", values)?;
@@ -133,9 +133,9 @@ pub fn wallets(report: &Report, pages: &mut Pages) -> Result<(), Error> {
     }
     let note = "Addresses with where they were seen and who sent them. One whose check failed is no wallet and not here.";
     let mut section = pages.section("wallets", note)?;
-    let sql = "SELECT observable.id, value, chain, validity, count(DISTINCT exhibit), count(sighting), min(time), max(time)
+    let sql = "SELECT observable.id, value, chain, validity, count(DISTINCT exhibit), count(sighting), min(time), max(time), count(DISTINCT message)
         FROM observable LEFT JOIN place ON place.wallet = observable.id WHERE kind = 'wallet_address' GROUP BY observable.id
-        ORDER BY 5 DESC, 6 DESC, chain, value, observable.id";
+        ORDER BY 5 DESC, 9 DESC, 6 DESC, chain, value, observable.id";
     scratch.each(sql, [], &mut |row| {
         let wallet = wallet(report, row)?;
         let id = wallet.id.clone();

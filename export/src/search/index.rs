@@ -5,8 +5,11 @@
 //! looked for by scanning. It is a cache in a file of its own, bound to one state of one bundle, and never part of a bundle: whoever
 //! receives one makes it anew, so that nobody's index hides a row from another.
 
-use super::{Matcher, SEARCHED, fold};
-use crate::{Error, open_read_only};
+use super::SEARCHED;
+use super::fold::{fold, runs};
+use super::matcher::{Matcher, Needle};
+use crate::Error;
+use crate::share::open_readable;
 use model::Digest;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use std::collections::HashMap;
@@ -46,7 +49,7 @@ fn bound(bundle: &Path) -> Result<String, Error> {
     let (normalization, letters) = (unicode_normalization::UNICODE_VERSION, char::UNICODE_VERSION);
     let columns: Vec<_> = SEARCHED.iter().map(|searched| format!("{}:{}", searched.table, searched.texts.join(","))).collect();
     Ok(format!(
-        "haul search index 1; unicode {normalization:?} {letters:?}; {}; checkpoint {}; {} bytes, inode {}, modified {}.{}, changed {}.{}",
+        "haul search index 2; unicode {normalization:?} {letters:?}; {}; checkpoint {}; {} bytes, inode {}, modified {}.{}, changed {}.{}",
         columns.join(" "),
         crate::custody::subject(bundle)?,
         found.len(),
@@ -92,7 +95,7 @@ impl Index {
         let file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
         let error = |source| Error::Store { path: path.to_owned(), source };
         let connection = Connection::open_with_flags(file.path(), OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(error)?;
-        let from = open_read_only(bundle)?;
+        let from = open_readable(bundle)?.connection;
         fill(&connection, &from, &before).map_err(error)?;
         drop(connection);
         file.persist(path).map_err(|error| io(error.error))?;
@@ -116,26 +119,37 @@ impl Index {
     pub(super) fn rows(&self, matcher: &Matcher) -> rusqlite::Result<Option<Vec<u32>>> {
         let mut rows: Option<Vec<u32>> = None;
         for word in &matcher.words {
-            if let Some(of_word) = self.of_word(word)? {
+            if let Some(of_word) = self.of_needle(word)? {
                 rows = Some(rows.map_or(of_word.clone(), |rows| common(&rows, &of_word)));
             }
         }
-        let Some(of_any) = self.of_any(&matcher.folded)? else { return Ok(rows) };
+        let Some(of_any) = self.of_any(&matcher.selectors)? else { return Ok(rows) };
         Ok(Some(rows.map_or(of_any.clone(), |rows| common(&rows, &of_any))))
     }
 
     /// Rows that can have any of the selectors; `None` if there are none, or one is too short.
-    fn of_any(&self, selectors: &[String]) -> rusqlite::Result<Option<Vec<u32>>> {
+    fn of_any(&self, selectors: &[Needle]) -> rusqlite::Result<Option<Vec<u32>>> {
         if selectors.is_empty() || selectors.len() > MOST_SELECTORS {
             return Ok(None);
         }
         let mut rows = Vec::new();
         for selector in selectors {
-            let Some(of_word) = self.of_word(selector)? else { return Ok(None) };
-            rows.extend(of_word);
+            let Some(of_needle) = self.of_needle(selector)? else { return Ok(None) };
+            rows.extend(of_needle);
         }
         rows.sort_unstable();
         rows.dedup();
+        Ok(Some(rows))
+    }
+
+    /// Rows that can have the piece of text or the number.
+    fn of_needle(&self, needle: &Needle) -> rusqlite::Result<Option<Vec<u32>>> {
+        let Some(mut rows) = self.of_word(&needle.folded)? else { return Ok(None) };
+        if let Some(number) = &needle.number {
+            rows.extend(self.of_word(number)?.unwrap_or_default());
+            rows.sort_unstable();
+            rows.dedup();
+        }
         Ok(Some(rows))
     }
 
@@ -208,6 +222,16 @@ fn of_text(text: &str, mut take: impl FnMut(i64)) {
         }
         (before, last) = (last, Some(character));
     }
+}
+
+/// Every gram of a folded text, and those of its numbers without what stands between their digits.
+fn of_column(text: &str, take: &mut dyn FnMut(i64)) {
+    of_text(text, &mut *take);
+    runs(text, |groups| {
+        if groups.len() > 1 {
+            of_text(&groups.concat(), &mut *take);
+        }
+    });
 }
 
 /// Grams that every text with the word has; none if it is too short.
@@ -289,7 +313,7 @@ fn fill(connection: &Connection, from: &Connection, bound: &str) -> rusqlite::Re
             insert.execute(params![number, row.get_ref(0)?.as_blob()?])?;
             for column in 1..=searched.texts.len() {
                 if let rusqlite::types::ValueRef::Text(bytes) = row.get_ref(column)? {
-                    of_text(&fold(&String::from_utf8_lossy(bytes)), |gram| lists.add(gram, number));
+                    of_column(&fold(&String::from_utf8_lossy(bytes)), &mut |gram| lists.add(gram, number));
                 }
             }
             if lists.held > HELD_BYTES {
@@ -415,6 +439,7 @@ mod tests {
                 0 => text.push_str(&format!(" {}", 100_000 + seeded.below(900_000))),
                 1 => text = text.to_uppercase(),
                 2 => text.push_str("\0usdt\u{200b}x"),
+                3 => text.push_str(&format!(" ០១២ (345)-{:03}", seeded.below(40))),
                 _ => {}
             }
             texts.push((script, text));
@@ -449,6 +474,9 @@ mod tests {
                     let length = 1 + seeded.below(7);
                     let at = seeded.below(characters.len());
                     let piece: String = characters.iter().skip(at).take(length).collect();
+                    if fold(&piece).is_empty() {
+                        continue;
+                    }
                     break (*of, if round % 5 == 0 { piece.to_uppercase() } else { piece });
                 }
             };
@@ -460,8 +488,9 @@ mod tests {
                 3 => query.words = vec![format!("{}\u{e000}", query.words[0])],
                 4 => {
                     query.words.clear();
-                    query.selectors = vec![piece(Some(script)).1, "+85510000".into()];
+                    query.selectors = vec![piece(Some(script)).1, "+85510000".into(), "+855 (10) 001-234".into()];
                 }
+                0 if round % 2 == 0 => query.words = vec![format!("012-345.{:03}", round % 40)],
                 5 => (query.exhibit, query.since_us) = (Some("1".into()), Some(900)),
                 6 => query.kinds = vec!["url".into(), "item".into()],
                 _ => {}

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Default)]
 pub struct Chosen {
     keys: BTreeMap<&'static str, BTreeSet<[u8; 16]>>,
-    /// Rows that the query found in tables of which the profile shows nothing.
+    /// Rows that the query found and of which the profile shows nothing.
     pub left_out: BTreeMap<String, u64>,
 }
 
@@ -60,6 +60,9 @@ pub fn choose(
             Ok::<(), Error>(())
         })?,
         None => take(connection, request, tables, &mut chosen).map_err(store)?,
+    }
+    if !request.profile.kinds.is_empty() {
+        only_kinds(connection, &request.profile.kinds, &mut chosen).map_err(store)?;
     }
     if let Some(app) = request.app {
         only_app(connection, app, tables, &mut chosen).map_err(store)?;
@@ -135,6 +138,21 @@ fn ids(connection: &Connection, sql: &str, parameters: &[String]) -> rusqlite::R
     let mut statement = connection.prepare(sql)?;
     let rows = statement.query_map(params_from_iter(parameters), |row| row.get(0))?;
     rows.collect()
+}
+
+/// Keeps the observables of some kinds; those of others were asked for and are left out.
+fn only_kinds(connection: &Connection, kinds: &[String], chosen: &mut Chosen) -> rusqlite::Result<()> {
+    let Some(keys) = chosen.keys.get_mut("observable") else { return Ok(()) };
+    let marks = vec!["?"; kinds.len()].join(", ");
+    let of_kinds: BTreeSet<[u8; 16]> =
+        ids(connection, &format!("SELECT id FROM observable WHERE kind IN ({marks})"), kinds)?.into_iter().collect();
+    let before = keys.len();
+    keys.retain(|key| of_kinds.contains(key));
+    let left = (before - keys.len()) as u64;
+    if left > 0 {
+        *chosen.left_out.entry("observable".to_owned()).or_default() += left;
+    }
+    Ok(())
 }
 
 /// Keeps the rows of one app, and drops tables that have none.

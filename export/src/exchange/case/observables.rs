@@ -11,7 +11,8 @@ pub fn write(graph: &mut Graph, bundle: &Bundle) -> Result<(), Error> {
     sighted::each(bundle, None, &mut |sighted| {
         let id = node("observable", &sighted.id);
         graph.put(&observable(&id, sighted))?;
-        for place in &sighted.places {
+        // A part of a bundle may not say in which file.
+        for place in sighted.places.iter().filter(|place| !place.item.is_empty()) {
             let relation = node("relationship", &format!("sighting {}", place.sighting));
             let mut relationship = json!({
                 "@id": relation, "@type": "uco-observable:ObservableRelationship", "uco-core:source": reference(&id),

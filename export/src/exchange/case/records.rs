@@ -16,6 +16,7 @@ pub fn write(graph: &mut Graph, bundle: &Bundle) -> Result<(), Error> {
     bundle.each(MESSAGES, &mut |row| message(graph, row))?;
     bundle.each(CALLS, &mut |row| call(graph, row))?;
     contacts(graph, bundle)?;
+    bundle.each(LINKS, &mut |row| link(graph, row))?;
     let attachments =
         "SELECT message_id, file_item_id FROM attachment WHERE message_id IS NOT NULL AND file_item_id IS NOT NULL ORDER BY id";
     bundle.each(attachments, &mut |row| {
@@ -31,16 +32,23 @@ pub fn write(graph: &mut Graph, bundle: &Bundle) -> Result<(), Error> {
 
 const ITEMS: &str =
     "SELECT id, parent_id, path, size_bytes, sha256, sha1, md5, media_type, modified_time, accessed_time, changed_time,
-       created_time, deleted FROM item ORDER BY id";
+       created_time, coalesce(deleted, 0) FROM item ORDER BY id";
 /// Every account that a record names, known to the app's own table or not.
 const ACCOUNTS: &str = "SELECT named.app, named.key, min(account.display_name)
-FROM (SELECT app, account_key AS key FROM account UNION SELECT app, sender FROM message WHERE sender IS NOT NULL
-      UNION SELECT app, recipient FROM message WHERE recipient IS NOT NULL UNION SELECT app, remote FROM call WHERE remote IS NOT NULL) AS named
+FROM (SELECT app, account_key AS key FROM account UNION SELECT coalesce(app, ''), sender FROM message WHERE sender IS NOT NULL
+      UNION SELECT coalesce(app, ''), recipient FROM message WHERE recipient IS NOT NULL UNION SELECT coalesce(app, ''), remote FROM call WHERE remote IS NOT NULL) AS named
 LEFT JOIN account ON account.app = named.app AND account.account_key = named.key GROUP BY 1, 2 ORDER BY 1, 2";
 const MESSAGES: &str =
-    "SELECT id, item_id, app, thread_id, sender, recipient, sent_time, text, message_type, message_key, state,
+    "SELECT id, item_id, coalesce(app, ''), thread_id, sender, recipient, sent_time, text, message_type, message_key, coalesce(state, 'live'),
        CASE WHEN companion IS NULL THEN byte_offset END, CASE WHEN companion IS NULL THEN byte_length END FROM message ORDER BY id";
-const CALLS: &str = "SELECT id, item_id, app, remote, outgoing, start_time, duration_s, outcome, state FROM call ORDER BY id";
+const CALLS: &str = "SELECT id, item_id, coalesce(app, ''), remote, outgoing, start_time, duration_s, outcome, coalesce(state, 'live') FROM call ORDER BY id";
+
+/// Accounts, and what has a number, an address or an id as they have: the account of the row, the contact of an entry, the device.
+const LINKS: &str =
+    "SELECT link.id, link.exhibit_id, account.app, account.account_key, other.app, other.account_key, point.contact_id,
+       record_kind, reason, link.value
+FROM link LEFT JOIN account ON account.id = link.account_id LEFT JOIN account AS other ON other.id = link.record_id
+LEFT JOIN contact_point AS point ON point.id = link.record_id ORDER BY link.id";
 
 /// An id of the row, hexadecimal.
 fn id(row: &Row<'_>, place: usize) -> Result<String, Failure> {
@@ -49,6 +57,14 @@ fn id(row: &Row<'_>, place: usize) -> Result<String, Failure> {
 
 fn maybe_id(row: &Row<'_>, place: usize) -> Result<Option<String>, Failure> {
     Ok(row.get::<_, Option<Vec<u8>>>(place)?.map(|bytes| hex(&bytes)))
+}
+
+/// What lies in the file of column 1; a part of a bundle may not say in which.
+fn within(graph: &mut Graph, node_id: &str, row: &Row<'_>) -> Result<(), Failure> {
+    match maybe_id(row, 1)? {
+        Some(item) => Ok(graph.contained(node_id, &node("file", &item))?),
+        None => Ok(()),
+    }
 }
 
 fn application(app: &str) -> Value {
@@ -60,8 +76,8 @@ fn account_reference(app: &str, key: Option<String>) -> Option<Value> {
 }
 
 fn applications(graph: &mut Graph, bundle: &Bundle) -> Result<(), Error> {
-    let sql = "SELECT app FROM account UNION SELECT app FROM message UNION SELECT app FROM call UNION SELECT app FROM thread
-UNION SELECT app FROM contact ORDER BY 1";
+    let sql = "SELECT app FROM account UNION SELECT coalesce(app, '') FROM message UNION SELECT coalesce(app, '') FROM call UNION SELECT app FROM thread
+UNION SELECT app FROM contact WHERE app IS NOT NULL ORDER BY 1";
     bundle.each(sql, &mut |row| {
         let app: String = row.get(0)?;
         let id = node("application", &app);
@@ -78,7 +94,7 @@ fn file(graph: &mut Graph, row: &Row<'_>) -> Result<(), Failure> {
     let path: String = row.get(2)?;
     let deleted: bool = row.get(12)?;
     let times = |place: usize| row.get::<_, Option<i64>>(place).map(date_time);
-    let size = Some(integer(row.get(3)?));
+    let size = row.get::<_, Option<i64>>(3)?.map(integer);
     let name = path.rsplit('/').next().unwrap_or_default().to_owned();
     let file = facet(
         &node_id,
@@ -135,7 +151,7 @@ fn thread(graph: &mut Graph, row: &Row<'_>) -> Result<(), Failure> {
         thread.insert("uco-core:name".to_owned(), name);
     }
     graph.put(&thread)?;
-    Ok(graph.contained(&node_id, &node("file", &id(row, 1)?))?)
+    within(graph, &node_id, row)
 }
 
 fn message(graph: &mut Graph, row: &Row<'_>) -> Result<(), Failure> {
@@ -161,11 +177,35 @@ fn message(graph: &mut Graph, row: &Row<'_>) -> Result<(), Failure> {
     }
     facets.extend(recovered(&node_id, &row.get::<_, String>(10)?));
     graph.put(&json!({ "@id": node_id, "@type": "uco-observable:Message", "uco-core:hasFacet": facets }))?;
-    graph.contained(&node_id, &node("file", &id(row, 1)?))?;
+    within(graph, &node_id, row)?;
     match maybe_id(row, 3)? {
         Some(thread) => Ok(graph.contained(&node_id, &node("thread", &thread))?),
         None => Ok(()),
     }
+}
+
+/// Two accounts under one name of one app are one node already.
+fn link(graph: &mut Graph, row: &Row<'_>) -> Result<(), Failure> {
+    let account = |place: usize| -> Result<Option<String>, Failure> {
+        let (app, key): (Option<String>, Option<String>) = (row.get(place)?, row.get(place + 1)?);
+        Ok(app.zip(key).map(|(app, key)| node("account", &format!("{app}\n{key}"))))
+    };
+    let (kind, reason, value): (String, String, Option<String>) = (row.get(7)?, row.get(8)?, row.get(9)?);
+    let other = match kind.as_str() {
+        "account" => account(4)?,
+        "contact_point" => maybe_id(row, 6)?.map(|contact| node("contact", &contact)),
+        _ => maybe_id(row, 1)?.map(|exhibit| node("device", &exhibit)),
+    };
+    let (Some(one), Some(other)) = (account(2)?, other) else { return Ok(()) };
+    if one == other {
+        return Ok(());
+    }
+    let why = value.map_or_else(|| reason.clone(), |value| format!("{reason}: {value}"));
+    Ok(graph.put(&json!({
+        "@id": node("relationship", &format!("link {}", id(row, 0)?)), "@type": "uco-observable:ObservableRelationship",
+        "uco-core:source": reference(&one), "uco-core:target": reference(&other), "uco-core:kindOfRelationship": "Related_To",
+        "uco-core:isDirectional": boolean(false), "uco-core:description": text(Some(why)),
+    }))?)
 }
 
 /// What is not live says so.
@@ -196,11 +236,11 @@ fn call(graph: &mut Graph, row: &Row<'_>) -> Result<(), Failure> {
     )];
     facets.extend(recovered(&node_id, &row.get::<_, String>(8)?));
     graph.put(&json!({ "@id": node_id, "@type": "uco-observable:Call", "uco-core:hasFacet": facets }))?;
-    Ok(graph.contained(&node_id, &node("file", &id(row, 1)?))?)
+    within(graph, &node_id, row)
 }
 
 fn contacts(graph: &mut Graph, bundle: &Bundle) -> Result<(), Error> {
-    let sql = "SELECT contact_id, kind, coalesce(value, raw), id FROM contact_point WHERE contact_id IS NOT NULL ORDER BY contact_id, id";
+    let sql = "SELECT contact_id, coalesce(kind, ''), coalesce(value, raw, ''), id FROM contact_point WHERE contact_id IS NOT NULL ORDER BY contact_id, id";
     let mut points: Vec<(String, Value)> = Vec::new();
     bundle.each(sql, &mut |row| {
         let (contact, kind, value): (String, String, String) = (id(row, 0)?, row.get(1)?, row.get(2)?);
@@ -222,7 +262,7 @@ fn contacts(graph: &mut Graph, bundle: &Bundle) -> Result<(), Error> {
         Ok(())
     })?;
     let mut points = points.into_iter().peekable();
-    bundle.each("SELECT id, item_id, display_name, note, state FROM contact ORDER BY id", &mut |row| {
+    bundle.each("SELECT id, item_id, display_name, note, coalesce(state, 'live') FROM contact ORDER BY id", &mut |row| {
         let contact = id(row, 0)?;
         let node_id = node("contact", &contact);
         let (mut phones, mut emails) = (Vec::new(), Vec::new());
@@ -242,6 +282,6 @@ fn contacts(graph: &mut Graph, bundle: &Bundle) -> Result<(), Error> {
         )];
         facets.extend(recovered(&node_id, &row.get::<_, String>(4)?));
         graph.put(&json!({ "@id": node_id, "@type": "uco-observable:Contact", "uco-core:hasFacet": facets }))?;
-        Ok(graph.contained(&node_id, &node("file", &id(row, 1)?))?)
+        within(graph, &node_id, row)
     })
 }
