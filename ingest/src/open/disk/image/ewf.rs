@@ -263,9 +263,12 @@ impl Layout for Ewf {
             };
         }
         // Some tools fill the last chunk up.
-        let data = fields::inflate(&packed, length(self.chunk_bytes)).map_err(|error| at_chunk(chunk, &error))?;
+        let mut data = fields::inflate(&packed, length(self.chunk_bytes)).map_err(|error| at_chunk(chunk, &error))?;
         match data.len() >= expected {
-            true => Ok(slice(&data, 0, expected).to_vec()),
+            true => {
+                data.truncate(expected);
+                Ok(data)
+            }
             false => Err(Damage::error(Code::ContainerDamaged, &format!("chunk {chunk} unpacks to {} bytes", data.len()))),
         }
     }
