@@ -64,7 +64,7 @@ const FORMATS: &[(&str, Stands)] = &[
     ("disk/image/udif", Image("plaso/spotlight.10.13.dmg", "udif")),
     ("disk/image/vdi", Files(vdis)),
     ("disk/image/vhd", Image("own/gpt_two_parts.vhd", "vhd")),
-    ("disk/image/vhdx", Image("velociraptor/test.vhdx.zip", "vhdx")),
+    ("disk/image/vhdx", Files(vhdxs)),
     ("disk/image/vmdk", Image("own/usb_stick.vmdk", "vmdk")),
     ("disk/volume/apfs", Image("apfs-snapshots.img.gz", "apfs")),
     ("disk/volume/bitlocker", Image("bitlocker-clear.img", "BitLocker")),
@@ -200,6 +200,10 @@ fn disk(name: &'static str, tool: &str, arguments: &[&str]) -> Vec<Sample> {
 
 fn vdis() -> Vec<Sample> {
     disk("disk.vdi", "qemu-img", &["convert", "-f", "raw", "-O", "vdi", "raw", "disk.vdi"])
+}
+
+fn vhdxs() -> Vec<Sample> {
+    disk("disk.vhdx", "qemu-img", &["convert", "-f", "raw", "-O", "vhdx", "-o", "block_size=1M", "raw", "disk.vhdx"])
 }
 
 fn sparse_images() -> Vec<Sample> {
