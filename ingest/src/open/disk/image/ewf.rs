@@ -209,15 +209,7 @@ impl Told {
 
 /// Adler-32 (RFC 1950).
 pub fn adler(bytes: &[u8]) -> u32 {
-    let (mut low, mut high) = (1u32, 0u32);
-    for block in bytes.chunks(5552) {
-        for byte in block {
-            low += u32::from(*byte);
-            high += low;
-        }
-        (low, high) = (low % 65_521, high % 65_521);
-    }
-    high << 16 | low
+    simd_adler32::adler32(&bytes)
 }
 
 impl Layout for Ewf {
