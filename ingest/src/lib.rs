@@ -140,7 +140,7 @@ fn open_exhibit<'a>(
     let mut listing = listing;
     let listed_bytes = listing.bytes();
     let backups = if single { HashMap::new() } else { open::backup::take_out(&root, &mut listing, settings, &job.passwords) };
-    let reports = if single { HashMap::new() } else { open::ufdr::unpacked::take_out(&root, &mut listing, settings) };
+    let reports = if single { HashMap::new() } else { open::ufdr::unpacked::take_out(&root, exhibit, &mut listing, settings) };
     let order = Order::of(&listing);
     let keys = if single { Arc::from([]) } else { open::keys_on_disk(&root, &listing, &job.passwords).into() };
     Ok(Exhibited {

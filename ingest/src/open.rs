@@ -140,7 +140,9 @@ pub trait Container: Send + Sync {
     fn name(&self) -> &'static str;
 
     /// The directory, for containers that have one; others are visited from their first byte to their last.
-    fn list(&self) -> Option<&[Entry]>;
+    fn list(&self) -> Option<&[Entry]> {
+        None
+    }
 
     /// How many entries the container says it has, directories among them, where it says so.
     fn told(&self) -> Option<u64> {
@@ -159,6 +161,11 @@ pub trait Container: Send + Sync {
 
     /// An entry of the list as bytes read by position, for containers that can: an image in it needs no copy then.
     fn source(&self, _index: usize) -> Option<Source> {
+        None
+    }
+
+    /// Where on a disk an entry begins: those of a disk are best read in that order.
+    fn place(&self, _index: usize) -> Option<u64> {
         None
     }
 
@@ -184,13 +191,19 @@ pub trait Container: Send + Sync {
     }
 
     /// Troubles met while listing.
-    fn troubles(&self) -> &[Trouble];
+    fn troubles(&self) -> &[Trouble] {
+        &[]
+    }
 
     /// Reads the content of an entry of the list: `read` gets its stream. A trouble instead of a stream, if it cannot be opened.
-    fn read(&self, index: usize, read: Taker<'_>) -> Result<Option<Trouble>, crate::Error>;
+    fn read(&self, _index: usize, _read: Taker<'_>) -> Result<Option<Trouble>, crate::Error> {
+        Ok(Some(Trouble::new(Code::Unsupported, "it has no directory: it is read in order")))
+    }
 
     /// Visits every entry in order, for containers without a directory; the trouble that ended it early.
-    fn visit(&self, visitor: &mut Visitor<'_>) -> Result<Option<Trouble>, crate::Error>;
+    fn visit(&self, _visitor: &mut Visitor<'_>) -> Result<Option<Trouble>, crate::Error> {
+        Ok(None)
+    }
 }
 
 /// How a format is recognized and opened.

@@ -102,14 +102,23 @@ const COMPANION: u32 = 1 << 31;
 impl Order {
     /// The order of a list.
     pub fn of<L: List + ?Sized>(list: &L) -> Order {
+        Order::placed(list, &|_| None)
+    }
+
+    /// The order of a list whose entries lie at places of a disk: of those of a rank the first on it comes first, and what is large with the
+    /// other media. The disk itself is read at the same time then, and each of its packed pieces unpacked once for both.
+    pub fn placed<L: List + ?Sized>(list: &L, place: &dyn Fn(usize) -> Option<u64>) -> Order {
         let taken = companions(list);
         let mut grouped = vec![false; list.count()];
         taken.values().flatten().for_each(|at| grouped[*at as usize] = true);
         let mut ranks: Vec<Vec<u32>> = vec![Vec::new(); crate::worth::RANKS];
         let singles = (0u32..COMPANION).take(list.count());
         for at in singles.filter(|at| !grouped[*at as usize] && list.kind(*at as usize).is_some()) {
-            ranks[usize::from(crate::worth::rank(list.path(at as usize), list.size(at as usize)))].push(at);
+            let rank = crate::worth::rank(list.path(at as usize), list.size(at as usize));
+            let rank = if place(at as usize).is_some() { rank.min(crate::worth::MEDIA_RANK) } else { rank };
+            ranks[usize::from(rank)].push(at);
         }
+        ranks.iter_mut().skip(1).for_each(|rank| rank.sort_by_key(|at| place(*at as usize)));
         // The largest database takes longest to parse: it is begun first, so that the others are parsed beside it.
         ranks[0].sort_by_key(|at| std::cmp::Reverse(list.size(*at as usize)));
         let mut order = Vec::with_capacity(list.count());
@@ -280,6 +289,17 @@ pub mod tests {
         found.sort_by_key(|group| group.primary);
         let expected = [(0, vec![1, 2]), (3, vec![]), (4, vec![])].map(|(primary, companions)| Group { primary, companions });
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_lies_on_a_disk_is_read_in_its_order_with_the_disk_itself() {
+        let mut entries = ["b.jpg", "a.db", "film.mp4", "c.txt", "$media", "e.txt"].map(entry);
+        entries[2].size = 1 << 30;
+        let places = [Some(50), Some(90), Some(10), Some(80), Some(0), None];
+        let order = Order::placed(&entries[..], &|at| places[at]);
+        let found: Vec<usize> = order.groups(order.whole()).map(|group| group.primary).collect();
+        assert_eq!(found, [1, 5, 3, 4, 2, 0]);
+        assert_eq!(Order::of(&entries[..]).groups(order.whole()).last().unwrap().primary, 2, "elsewhere what is large is last");
     }
 
     #[test]

@@ -17,7 +17,11 @@ const MEDIA: &[&str] = &[
 /// How many ranks there are.
 pub const RANKS: usize = 5;
 
-/// Rank of an item by its name and size: databases, documents and exports, what has no known name, media, and last what is large.
+/// The rank of media.
+pub const MEDIA_RANK: u8 = 3;
+
+/// Rank of an item by its name and size: databases, documents and exports, what has no known name, media, and last what is large. The disk
+/// that an image holds (`$media`) goes with the media on it.
 pub fn rank(path: &[u8], size: u64) -> u8 {
     let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
     let extension = name.iter().rposition(|byte| *byte == b'.').map(|dot| name[dot + 1..].to_ascii_lowercase());
@@ -25,7 +29,8 @@ pub fn rank(path: &[u8], size: u64) -> u8 {
     match () {
         () if is(DATABASES) => 0,
         () if is(DOCUMENTS) => 1,
-        () if is(MEDIA) => 3 + u8::from(size > 64 << 20),
+        () if is(MEDIA) => MEDIA_RANK + u8::from(size > 64 << 20),
+        () if name == b"$media" => MEDIA_RANK,
         () => 2,
     }
 }

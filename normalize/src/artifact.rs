@@ -11,11 +11,14 @@ pub mod carved;
 mod check;
 mod columns;
 pub mod database;
+mod lava;
 mod ledger;
 mod query;
 pub mod schema;
 pub mod shadow;
 mod unknown;
+
+pub use lava::NAME as LAVA;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use model::Digest;

@@ -127,6 +127,7 @@ pub const PARSERS: &[&dyn Parser] = &[
     &device::AndroidProperties,
     &device::AndroidSettings,
     &device::AndroidPersistent,
+    &device::AndroidDump,
     &device::Ufed,
     &telegram_html::TelegramHtml,
     &document::Html,

@@ -155,10 +155,6 @@ impl Container for Backup {
             Err(trouble) => Ok(Some(trouble)),
         })
     }
-
-    fn visit(&self, _visitor: &mut Visitor<'_>) -> Result<Option<Trouble>, crate::Error> {
-        Ok(None)
-    }
 }
 
 impl Manifest {

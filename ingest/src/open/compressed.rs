@@ -213,22 +213,6 @@ impl Container for Compressed {
         self.method.names().0
     }
 
-    fn list(&self) -> Option<&[Entry]> {
-        None
-    }
-
-    fn troubles(&self) -> &[Trouble] {
-        &[]
-    }
-
-    fn read(
-        &self,
-        _index: usize,
-        _read: &mut dyn FnMut(&mut dyn Read) -> Result<(), crate::Error>,
-    ) -> Result<Option<Trouble>, crate::Error> {
-        Ok(Some(Trouble::new(model::Code::Unsupported, "a compressed stream has no directory")))
-    }
-
     fn visit(&self, visitor: &mut Visitor<'_>) -> Result<Option<Trouble>, crate::Error> {
         match self.method.open(&self.source) {
             Ok(decoder) => visitor(self.entry.clone(), &mut Guarded(decoder)).map(|()| None),

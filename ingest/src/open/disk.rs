@@ -22,7 +22,7 @@ mod stream;
 mod table;
 mod volume;
 
-use super::{Container, Entry, Format, Ranges, Special, Trouble, Visitor, guard};
+use super::{Container, Entry, Format, Ranges, Special, Trouble, guard};
 use crate::evidence::Source;
 use config::Settings;
 use image::{ENDINGS, IMAGES, Opened, Stored};
@@ -85,6 +85,8 @@ struct Disk {
     volumes: Vec<Volume>,
     entries: Vec<Entry>,
     places: Vec<At>,
+    /// Where each begins on the disk.
+    begins: Vec<u32>,
     troubles: Vec<Trouble>,
     /// What no entry covers.
     uncovered: Ranges,
@@ -114,6 +116,7 @@ fn open(source: &Source, settings: &Settings, passwords: &[String]) -> Result<Bo
         volumes: Vec::new(),
         entries: Vec::new(),
         places: Vec::new(),
+        begins: Vec::new(),
         troubles: opened.troubles,
         uncovered: Arc::new([]),
         raw,
@@ -145,6 +148,7 @@ impl Disk {
             volumes: Vec::new(),
             entries: Vec::new(),
             places: Vec::new(),
+            begins: Vec::new(),
             troubles: Vec::new(),
             uncovered: Arc::new([]),
             raw: false,
@@ -173,12 +177,12 @@ impl Disk {
         if !self.raw {
             let entry =
                 plain(b"$media".to_vec(), size, Some(stored_bytes.max(MEDIA_FLOOR_BYTES / settings.ingest.cap_ratio.max(1))));
-            self.take(entry, At::Media);
+            self.take(entry, At::Media, 0);
         }
         for at in 0..self.parts.len().min(usize::from(u16::MAX)) {
             let (name, source) = &self.parts[at];
             let entry = plain([b"$part/", &name[..]].concat(), source.size(), Some(source.size()));
-            self.take(entry, At::Part(at as u16));
+            self.take(entry, At::Part(at as u16), 0);
         }
         super::give_ordinals(&mut self.entries);
     }
@@ -223,9 +227,10 @@ impl Disk {
         })
     }
 
-    fn take(&mut self, entry: Entry, place: At) {
+    fn take(&mut self, entry: Entry, place: At, start: u64) {
         self.entries.push(entry);
         self.places.push(place);
+        self.begins.push(sink::place(start));
     }
 
     /// Lists one volume.
@@ -268,12 +273,12 @@ impl Disk {
         } else {
             let size = source.size();
             covered.push((start, start.saturating_add(size)));
-            self.take(plain([&prefix[..], b"$volume"].concat(), size, Some(size)), At::Volume(index));
+            self.take(plain([&prefix[..], b"$volume"].concat(), size, Some(size)), At::Volume(index), start);
         }
         self.volumes.push(Volume { source, system, ends, known, unlocked: unlocked.is_some() });
         if let Some(source) = unlocked {
             let (index, size) = (u16::try_from(self.volumes.len()).unwrap_or(u16::MAX), source.size());
-            self.take(plain([&prefix[..], b"$decrypted"].concat(), size, Some(size)), At::Plain(index));
+            self.take(plain([&prefix[..], b"$decrypted"].concat(), size, Some(size)), At::Plain(index), start);
             self.volumes.push(Volume { source, system: None, ends: None, known: None, unlocked: false });
         }
     }
@@ -292,6 +297,7 @@ impl Disk {
         let mut sink = Sink {
             entries: &mut self.entries,
             places: &mut self.places,
+            begins: &mut self.begins,
             covered,
             troubles: Vec::new(),
             untold: 0,
@@ -378,6 +384,14 @@ impl Container for Disk {
         self.volume_bytes
     }
 
+    fn notes(&self, index: usize) -> Vec<Trouble> {
+        let shadow = self.entries.get(index).is_some_and(|entry| {
+            entry.kind == Some(FileKind::File) && entry.path.to_ascii_lowercase().ends_with(volume::SHADOW_COPY)
+        });
+        let detail = "a shadow copy of the volume, or their catalog: hashed and scanned, the files in it are not listed";
+        shadow.then(|| Trouble::new(Code::Unsupported, detail)).into_iter().collect()
+    }
+
     fn special(&self, index: usize) -> Option<Special> {
         match self.places.get(index)? {
             At::Media if self.nested => None,
@@ -400,6 +414,10 @@ impl Container for Disk {
 
     fn source(&self, index: usize) -> Option<Source> {
         self.content(index).ok()
+    }
+
+    fn place(&self, index: usize) -> Option<u64> {
+        self.begins.get(index).map(|begins| u64::from(*begins))
     }
 
     fn read(
@@ -426,10 +444,6 @@ impl Container for Disk {
             return read(&mut super::Guarded(&mut verified)).map(|()| None);
         }
         read(&mut super::Guarded(&mut patient)).map(|()| None)
-    }
-
-    fn visit(&self, _visitor: &mut Visitor<'_>) -> Result<Option<Trouble>, crate::Error> {
-        Ok(None)
     }
 }
 

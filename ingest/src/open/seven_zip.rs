@@ -230,24 +230,12 @@ impl Container for SevenZip {
         "7z"
     }
 
-    fn list(&self) -> Option<&[Entry]> {
-        None
-    }
-
     fn told(&self) -> Option<u64> {
         Some(self.archive.files.len() as u64)
     }
 
     fn troubles(&self) -> &[Trouble] {
         &self.troubles
-    }
-
-    fn read(
-        &self,
-        _index: usize,
-        _read: &mut dyn FnMut(&mut dyn Read) -> Result<(), crate::Error>,
-    ) -> Result<Option<Trouble>, crate::Error> {
-        Ok(Some(Trouble::new(Code::Unsupported, "an archive of blocks is read in order")))
     }
 
     fn visit(&self, visitor: &mut Visitor<'_>) -> Result<Option<Trouble>, crate::Error> {

@@ -9,7 +9,7 @@ mod pages;
 mod wal;
 
 use super::sealed::{self, Format, Named, wanted};
-use super::{Container, Entry, Keys, Trouble, Visitor};
+use super::{Container, Entry, Keys, Trouble};
 use crate::evidence::Source;
 use codec::{Codec, Secret};
 use model::item::FileTimes;
@@ -141,9 +141,5 @@ impl Container for Database {
             Some(content) => read(&mut content.reader()).map(|()| None),
             None => Ok(Some(Trouble::new(Code::ContainerDamaged, "no such entry"))),
         }
-    }
-
-    fn visit(&self, _visitor: &mut Visitor<'_>) -> Result<Option<Trouble>, crate::Error> {
-        Ok(None)
     }
 }

@@ -55,22 +55,6 @@ impl Container for Tar {
         self.name
     }
 
-    fn list(&self) -> Option<&[Entry]> {
-        None
-    }
-
-    fn troubles(&self) -> &[Trouble] {
-        &[]
-    }
-
-    fn read(
-        &self,
-        _index: usize,
-        _read: &mut dyn FnMut(&mut dyn Read) -> Result<(), crate::Error>,
-    ) -> Result<Option<Trouble>, crate::Error> {
-        Ok(Some(Trouble::new(Code::Unsupported, "a tar has no directory")))
-    }
-
     fn visit(&self, visitor: &mut Visitor<'_>) -> Result<Option<Trouble>, crate::Error> {
         let stream = match (self.reopen)() {
             Ok(stream) => stream,

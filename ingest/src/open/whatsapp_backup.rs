@@ -355,20 +355,8 @@ impl Container for Backup {
         "whatsapp_backup"
     }
 
-    fn list(&self) -> Option<&[Entry]> {
-        None
-    }
-
     fn troubles(&self) -> &[Trouble] {
         &self.troubles
-    }
-
-    fn read(
-        &self,
-        _index: usize,
-        _read: &mut dyn FnMut(&mut dyn Read) -> Result<(), crate::Error>,
-    ) -> Result<Option<Trouble>, crate::Error> {
-        Ok(Some(Trouble::new(Code::Unsupported, "an encrypted backup has no directory")))
     }
 
     fn visit(&self, visitor: &mut Visitor<'_>) -> Result<Option<Trouble>, crate::Error> {

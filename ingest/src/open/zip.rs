@@ -6,7 +6,7 @@ mod directory;
 mod fields;
 mod locked;
 
-use super::{Container, Entry, Format, Trouble, Visitor};
+use super::{Container, Entry, Format, Trouble};
 use crate::evidence::Source;
 use config::Settings;
 pub(super) use directory::stands_behind;
@@ -164,10 +164,6 @@ impl Container for Zip {
             Ok(mut content) => read(&mut content).map(|()| None),
             Err(trouble) => Ok(Some(trouble)),
         }
-    }
-
-    fn visit(&self, _visitor: &mut Visitor<'_>) -> Result<Option<Trouble>, crate::Error> {
-        Ok(None)
     }
 }
 

@@ -208,7 +208,8 @@ impl Worker<'_> {
         };
         self.end(item)?;
         drop((folders, files));
-        let (order, shares) = (Order::of(entries), Shares::of(self.exhibited.settings, entries, self.budget));
+        let order = Order::placed(entries, &|at| container.place(at));
+        let shares = Shares::of(self.exhibited.settings, entries, self.budget);
         let parts = order.cut(entries);
         let members = Members { container: container.clone(), place: inner, shares, order };
         if place.depth == 0 {

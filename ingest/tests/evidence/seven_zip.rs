@@ -90,6 +90,29 @@ fn every_method_gives_the_files_back() {
     }
 }
 
+/// Deflate64: read in zips, where Windows uses it; in a 7z every file of it is told as not read, and the others are.
+#[test]
+fn deflate64_is_read_in_zips_and_told_in_7z() {
+    let folder = tempfile::tempdir().unwrap();
+    lay_out(&folder.path().join("files"));
+    let Some(path) = pack(folder.path(), "windows.zip", &["-tzip", "-mm=Deflate64"]) else { return };
+    let world = World::new();
+    let told = world.take(&path);
+    assert_eq!(told.problems().count(), 0, "{:?}", told.problems().collect::<Vec<_>>());
+    for (path, content) in files() {
+        assert_eq!(told.sha256(&path), sha256(&content), "{path}");
+    }
+    told.reopen(&world, &path);
+    let path = pack(folder.path(), "a.7z", &["-m0=Deflate64"]).unwrap();
+    let told = World::new().take(&path);
+    for (path, content) in files() {
+        let (status, codes) = told.outcome(&path);
+        let expected =
+            if content.is_empty() { (ItemStatus::Plain, vec![]) } else { (ItemStatus::Failed, vec![Code::Unsupported]) };
+        assert_eq!((status, codes), expected, "{path}");
+    }
+}
+
 /// Brotli, which 7-Zip itself does not pack: an archive by py7zr.
 #[test]
 fn brotli_is_unpacked() {

@@ -1,7 +1,7 @@
 //! Reads a SQLite database by every definition that fits it.
 
 use super::schema::{Fit, Schema};
-use super::{Artifact, Query, Set, Variant, carved, query, shadow, unknown};
+use super::{Artifact, Query, Set, Variant, carved, lava, query, shadow, unknown};
 use crate::emit::Emit;
 use crate::parse::{Input, Outcome};
 use crate::recover::Recovered;
@@ -19,7 +19,8 @@ pub fn read_database(input: &Input<'_>, set: &Set, emit: &mut Emit<'_>) -> Outco
     let mut read = false;
     let mut recovered = None;
     let mut fitting = Vec::new();
-    for artifact in set.artifacts() {
+    let imported = lava::artifacts(&schema);
+    for artifact in set.artifacts().iter().chain(&imported) {
         let expected = artifact.expects(&input.unit.primary.item.path);
         match schema.fit(artifact, expected) {
             Fit::Variant(variant) => {
@@ -47,7 +48,9 @@ pub fn read_database(input: &Input<'_>, set: &Set, emit: &mut Emit<'_>) -> Outco
             complete &= read_recovered(&mut evidence, artifact, variant, &schema, recovered, emit);
         }
     }
-    if !read && let Some(detail) = unknown::message_like(&evidence.connection, &schema) {
+    if let Some(detail) = lava::others(&evidence.connection, &schema, &imported) {
+        emit.problem(Code::Unrecognized, detail);
+    } else if !read && let Some(detail) = unknown::message_like(&evidence.connection, &schema) {
         emit.problem(Code::Unrecognized, detail);
     }
     match (complete, read) {
@@ -171,7 +174,8 @@ pub fn read_as_recovered(input: &Input<'_>, set: &Set, emit: &mut Emit<'_>) -> O
         Ok(recovered) => recovered,
         Err(error) => return Outcome::failed(scratch::reason(&error)),
     };
-    for artifact in set.artifacts() {
+    let imported = lava::artifacts(&schema);
+    for artifact in set.artifacts().iter().chain(&imported) {
         let Fit::Variant(variant) = schema.fit(artifact, false) else { continue };
         emit.define(&artifact.name, artifact.sha256);
         complete &= read_recovered(&mut evidence, artifact, &variant, &schema, &recovered, emit);

@@ -2,19 +2,24 @@
 //! settings of Android. Each fact keeps its place; none is made of two.
 
 use crate::emit::Emit;
-use crate::parse::Outcome;
+use crate::parse::lines::Lines;
+use crate::parse::{Input, Outcome};
 use model::recognize::phone;
 use model::record::{DeviceFact, Record};
 use model::{Code, Locator};
 use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, BufReader};
 
 mod abx;
 mod android;
+mod dump;
 mod ios;
 mod persistent;
 mod ufed;
 
 pub use android::{AndroidProperties, AndroidSettings};
+pub use dump::AndroidDump;
 pub use ios::IosDevice;
 pub use persistent::AndroidPersistent;
 pub use ufed::Ufed;
@@ -58,6 +63,39 @@ impl<'e, 'u> Facts<'e, 'u> {
         let reason = (self.seen > self.told).then(|| "told twice at one place".to_owned());
         self.emit.ledger(source, "device", None, self.seen, self.told, reason);
         Outcome::parsed()
+    }
+}
+
+/// Takes the facts of a line: kind, raw value, and what the evidence calls it.
+type Tell<'t> = dyn FnMut(&str, &str, &str) + 't;
+
+/// Reads a text line by line; `take` tells the facts of each.
+fn by_lines(input: &Input<'_>, emit: &mut Emit<'_>, source: &str, take: &mut dyn FnMut(&str, &mut Tell<'_>)) -> Outcome {
+    let cap = usize::try_from(input.limits.cap_value_bytes).unwrap_or(usize::MAX);
+    let unreadable = |emit: &mut Emit<'_>, error: io::Error| {
+        let detail = format!("reading failed: {}", error.kind());
+        emit.problem(Code::Unreadable, detail.clone());
+        Outcome::partial(detail)
+    };
+    let opened = File::open(input.folder.join("main")).and_then(|file| Lines::new(BufReader::new(file), cap));
+    let mut lines = match opened {
+        Ok(lines) => lines,
+        Err(error) => return unreadable(emit, error),
+    };
+    let mut facts = Facts::new(emit);
+    loop {
+        match lines.next() {
+            Ok(Some(line)) => take(&line.text, &mut |kind, raw, label| {
+                let place = Locator::Line { line: line.number, offset: line.offset, length: line.length };
+                facts.tell(kind, raw, label, place);
+            }),
+            Ok(None) => return facts.finish(source),
+            Err(error) => {
+                let failed = unreadable(facts.emit, error);
+                facts.finish(source);
+                return failed;
+            }
+        }
     }
 }
 

@@ -242,10 +242,6 @@ impl Container for Streamed {
         self.inner.name()
     }
 
-    fn list(&self) -> Option<&[Entry]> {
-        None
-    }
-
     fn troubles(&self) -> &[Trouble] {
         &self.troubles
     }

@@ -299,8 +299,10 @@ fn encrypted_volumes_cut_and_changed() {
 }
 
 #[test]
-fn volume_groups_and_dynamic_partitions_cut_and_changed() {
-    for name in ["lvm2.img.gz", "super.img.gz"] {
+fn volume_groups_dynamic_partitions_and_snapshots_cut_and_changed() {
+    for name in
+        ["lvm2.img.gz", "super.img.gz", "apfs-snapshots.img.gz", "erofs-lz4.img.gz", "erofs-plain.img.gz", "erofs-full.img.gz"]
+    {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/images").join(name);
         let toll = torment(name, unpacked(name, &path).unwrap(), 500);
         assert!(toll.silent.is_empty(), "{:?}", toll.silent);

@@ -6,6 +6,7 @@ mod ewf2_text;
 mod ewf_segments;
 mod ewf_table;
 mod qcow2;
+mod sparse;
 mod split;
 mod tree;
 mod udif;
@@ -65,7 +66,8 @@ pub struct Image {
 }
 
 /// Every format that its beginning tells.
-pub const IMAGES: &[Image] = &[ewf::IMAGE, ewf2::IMAGE, qcow2::IMAGE, vmdk::IMAGE, vhd::IMAGE, vhdx::IMAGE, vdi::IMAGE];
+pub const IMAGES: &[Image] =
+    &[ewf::IMAGE, ewf2::IMAGE, qcow2::IMAGE, vmdk::IMAGE, vhd::IMAGE, vhdx::IMAGE, vdi::IMAGE, sparse::IMAGE];
 
 /// Those that only their end or their name tells: tried where nothing is told by the beginning.
 pub const ENDINGS: &[Image] = &[udif::IMAGE, vhd::FIXED, split::IMAGE];

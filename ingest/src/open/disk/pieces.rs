@@ -6,10 +6,11 @@ use model::Code;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Unpacked pieces kept for the next read: 64 of 32 KiB for the usual E01.
-const CACHE_SLOTS: usize = 64;
+/// Unpacked pieces kept for the next read: 1024 of 32 KiB for the usual E01. The disk as a whole and the files on it are read side by
+/// side in the order of the disk: whoever comes second finds what the first had unpacked, as long as he is no further behind than this.
+const CACHE_SLOTS: usize = 1024;
 /// Bytes that the cache may hold; pieces larger than their part of it are kept in fewer slots.
-const CACHE_BYTES: usize = 8 << 20;
+const CACHE_BYTES: usize = 32 << 20;
 
 /// What stands at one place of a disk.
 pub enum Piece {
@@ -52,11 +53,14 @@ pub trait Layout: Send + Sync {
     }
 }
 
+/// A place of the cache: key and bytes of the piece that is in it.
+type Slot = Mutex<Option<(u64, Arc<Vec<u8>>)>>;
+
 /// A disk read through its layout.
 pub struct Disk<L> {
     layout: L,
     /// Unpacked pieces, each in the slot that its key has.
-    cache: Vec<Mutex<Option<(u64, Arc<[u8]>)>>>,
+    cache: Vec<Slot>,
 }
 
 impl<L: Layout + 'static> Disk<L> {
@@ -67,17 +71,16 @@ impl<L: Layout + 'static> Disk<L> {
         Source::Virtual(Arc::new(Disk { layout, cache }))
     }
 
-    fn unpacked(&self, key: u64) -> io::Result<Arc<[u8]>> {
-        let slot = &self.cache[(key % self.cache.len() as u64) as usize];
-        let held = slot.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((_, bytes)) = held.filter(|(held, _)| *held == key) {
-            return Ok(bytes);
+    fn unpacked(&self, key: u64) -> io::Result<Arc<Vec<u8>>> {
+        let mut slot = self.cache[(key % self.cache.len() as u64) as usize].lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, bytes)) = slot.as_ref().filter(|(held, _)| *held == key) {
+            return Ok(bytes.clone());
         }
-        // Unpacked without the lock: two threads may do it twice, none waits.
+        // Who wants the same piece at the same time waits for it: to unpack it once more would take as long.
         let unpack = || self.layout.unpack(key);
         let bytes = crate::open::guard(unpack).unwrap_or_else(|| Err(super::fields::damaged("decoder gave up")))?;
-        let bytes: Arc<[u8]> = Arc::from(bytes);
-        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some((key, bytes.clone()));
+        let bytes = Arc::new(bytes);
+        *slot = Some((key, bytes.clone()));
         Ok(bytes)
     }
 }

@@ -13,6 +13,14 @@ const PATH_BYTES_MAX: usize = 32 << 10;
 /// What a file counts as at least when its size is held against what is stored of it: holes are cheap, up to a thousand times this.
 const SPARSE_FLOOR_BYTES: u64 = 1 << 20;
 
+/// Bytes of a place on the disk: four bytes for each of a million entries count.
+pub const PLACE_BYTES: u64 = 4096;
+
+/// A byte of the disk as a place.
+pub fn place(byte: u64) -> u32 {
+    u32::try_from(byte / PLACE_BYTES).unwrap_or(u32::MAX)
+}
+
 /// Where an entry's content lies.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum At {
@@ -36,6 +44,8 @@ pub struct Sink<'a> {
     pub entries: &'a mut Vec<Entry>,
     /// Where the content of each lies.
     pub places: &'a mut Vec<At>,
+    /// Where each begins on the disk, in units of [`PLACE_BYTES`].
+    pub begins: &'a mut Vec<u32>,
     /// Ranges of the disk that entries cover.
     pub covered: &'a mut Vec<(u64, u64)>,
     /// Troubles of this volume.
@@ -103,11 +113,14 @@ impl Sink<'_> {
         }
         let (volume, start) = self.volume;
         let size = content.map_or(found.size, |content| content.size);
+        let mut begins = 0;
         if let Some(content) = content {
             let ranges = content.ranges();
+            begins = ranges.first().map_or(0, |(from, _)| place(start.saturating_add(*from)));
             self.covered.extend(ranges.iter().map(|(from, to)| (start.saturating_add(*from), start.saturating_add(*to))));
         }
         let is_file = found.kind == Some(FileKind::File);
+        self.begins.push(begins);
         self.places.push(if is_file { At::File(volume, key) } else { At::Nowhere });
         self.entries.push(Entry {
             path: if self.prefix.is_empty() { found.path } else { [&self.prefix[..], &found.path].concat() },
@@ -135,6 +148,8 @@ pub mod tests {
         pub entries: Vec<Entry>,
         /// Their places.
         pub places: Vec<At>,
+        /// Where they begin.
+        pub begins: Vec<u32>,
         /// Ranges they cover.
         pub covered: Vec<(u64, u64)>,
     }
@@ -145,6 +160,7 @@ pub mod tests {
             Sink {
                 entries: &mut self.entries,
                 places: &mut self.places,
+                begins: &mut self.begins,
                 covered: &mut self.covered,
                 troubles: Vec::new(),
                 untold: 0,

@@ -44,6 +44,8 @@ pub enum Coding {
     Lznt1(u64),
     /// macOS's packing: the runs are a resource fork of so many bytes.
     Decmpfs(u64),
+    /// EROFS's packing: its pieces.
+    Erofs(Arc<[super::volume::Extent]>),
 }
 
 /// The content of a file.
@@ -102,6 +104,7 @@ impl Content {
                 let fork = Content::plain(self.runs, bytes);
                 super::volume::decmpfs(Source::Virtual(Arc::new(Runs::new(volume.clone(), &fork))), self.size)
             }
+            Coding::Erofs(extents) => super::volume::erofs(volume, extents, self.size),
             Coding::Lznt1(unit) => super::volume::ntfs_packed(volume, &self, unit),
         }
     }

@@ -4,6 +4,8 @@ mod apfs;
 mod apfs_tree;
 mod bitlocker;
 mod bitlocker_keys;
+mod erofs;
+mod erofs_index;
 mod exfat;
 mod ext;
 mod ext_directory;
@@ -29,6 +31,7 @@ use super::stream::Content;
 use crate::evidence::Source;
 use crate::open::Trouble;
 
+pub use erofs_index::{Extent, source as erofs};
 pub use hfs_packed::source as decmpfs;
 pub use ntfs_packed::source as ntfs_packed;
 
@@ -60,8 +63,18 @@ pub struct Kind {
 }
 
 /// Every kind that is read.
-pub const KINDS: &[Kind] =
-    &[super_partition::KIND, lvm::KIND, apfs::KIND, ntfs::KIND, exfat::KIND, iso::KIND, ext::KIND, hfs::KIND, fat::KIND];
+pub const KINDS: &[Kind] = &[
+    super_partition::KIND,
+    lvm::KIND,
+    apfs::KIND,
+    ntfs::KIND,
+    exfat::KIND,
+    iso::KIND,
+    erofs::KIND,
+    ext::KIND,
+    hfs::KIND,
+    fat::KIND,
+];
 
 /// A kind of volume that is known and not read: hashed as a whole, scanned as it is.
 pub struct Unread {
@@ -82,6 +95,9 @@ pub fn unlock(kind: &Unread, volume: &Source, passwords: &[String]) -> Option<Re
     }
 }
 
+/// How the names of Windows' shadow copies end, in small letters (J. Metz, "Volume Shadow Snapshot (VSS) format").
+pub const SHADOW_COPY: &[u8] = b"{3808876b-c176-4e48-b7ae-04046e6cc752}";
+
 /// Whether bytes stand at a place.
 fn has(head: &[u8], at: usize, bytes: &[u8]) -> bool {
     slice(head, at, bytes.len()) == bytes
@@ -99,7 +115,6 @@ pub const UNREAD: &[Unread] = &[
     },
     Unread { name: "HFS", recognize: is_hfs, needs: Some("a reader of HFS (not HFS+)") },
     Unread { name: "F2FS", recognize: |head| u32le(head, 1024) == 0xf2f5_2010, needs: Some("a reader of F2FS") },
-    Unread { name: "EROFS", recognize: |head| u32le(head, 1024) == 0xe0f5_e1e2, needs: Some("a reader of EROFS") },
     Unread { name: "XFS", recognize: |head| has(head, 0, b"XFSB"), needs: Some("a reader of XFS") },
     Unread { name: "btrfs", recognize: |head| has(head, 65_600, b"_BHRfS_M"), needs: Some("a reader of btrfs") },
     Unread { name: "ReFS", recognize: |head| has(head, 3, b"ReFS\0"), needs: Some("a reader of ReFS") },

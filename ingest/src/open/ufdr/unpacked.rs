@@ -3,11 +3,11 @@
 
 use super::{Inner, Take, Ufdr, join, report};
 use crate::evidence::{Folder, Source};
-use crate::open::{Container, Entry, Trouble, Visitor, guard};
+use crate::open::{Container, Entry, Trouble, guard};
 use crate::tasks::List;
 use crate::walk::Listing;
 use config::Settings;
-use model::{Code, FileKind};
+use model::{Code, FileKind, Id, Problem, Stage};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -29,32 +29,43 @@ pub fn folder_of(path: &[u8]) -> Option<&[u8]> {
 }
 
 /// Finds the reports among the files of a folder and takes the files that they name out of the list.
-pub fn take_out(root: &Folder, listing: &mut Listing, settings: &Settings) -> Reports {
+pub fn take_out(root: &Folder, exhibit: Id, listing: &mut Listing, settings: &Settings) -> Reports {
     let paths = (0..listing.count()).filter(|at| listing.kind(*at) == Some(FileKind::File)).map(|at| listing.path(at));
     let paths: Vec<Vec<u8>> = paths.filter(|path| folder_of(path).is_some()).map(<[u8]>::to_vec).collect();
     let mut reports = Reports::new();
     for path in paths {
-        let Some((container, named)) = open(root, &path, listing, settings) else { continue };
-        listing.retain(&mut |path| !named.contains(path));
-        reports.insert(path, Arc::new(container));
+        match open(root, &path, listing, settings) {
+            Ok(Some((container, named))) => {
+                listing.retain(&mut |path| !named.contains(path));
+                reports.insert(path, Arc::new(container));
+            }
+            Ok(None) => {}
+            Err(Trouble { code, detail }) => {
+                let shown = model::text::escape_bytes(&path);
+                let detail = format!("{shown}: {detail}: the files that the report names stay under their names in the folder");
+                listing.problems.push(Problem { exhibit, item: None, stage: Stage::Ingest, code, detail });
+            }
+        }
     }
     reports
 }
 
 /// The files of a report, for going back to one of them.
 pub fn reopen(root: &Folder, path: &[u8], listing: &Listing, settings: &Settings) -> Option<Arc<dyn Container>> {
-    open(root, path, listing, settings).map(|(container, _)| Arc::new(container) as Arc<dyn Container>)
+    let opened = open(root, path, listing, settings).unwrap_or_default();
+    opened.map(|(container, _)| Arc::new(container) as Arc<dyn Container>)
 }
 
-/// A report's files, and the paths in the listing of those that are there.
-fn open(root: &Folder, path: &[u8], listing: &Listing, settings: &Settings) -> Option<(Ufdr, HashSet<Vec<u8>>)> {
-    let folder = folder_of(path)?;
-    // What cannot be read of the report is told of when the report itself is read.
-    let source = root.open_file(path).and_then(Source::file).ok()?;
-    let report = guard(|| report::read(&mut source.reader(), settings.ingest.cap_entries))??;
-    if report.files.is_empty() {
-        return None;
-    }
+/// A report, and the paths in the listing of its files that are there.
+type Opened = (Ufdr, HashSet<Vec<u8>>);
+
+/// A report's files; `None` for a file of that name that is none.
+fn open(root: &Folder, path: &[u8], listing: &Listing, settings: &Settings) -> Result<Option<Opened>, Trouble> {
+    let Some(folder) = folder_of(path) else { return Ok(None) };
+    let source = open_file(root, path)?;
+    let read = guard(|| report::read(&mut source.reader(), settings.ingest.cap_entries));
+    let read = read.ok_or_else(|| Trouble::new(Code::ContainerDamaged, "reader of the report gave up"))?;
+    let Some(report) = read.filter(|report| !report.files.is_empty()) else { return Ok(None) };
     let below = (0..listing.count()).filter(|at| listing.kind(*at) == Some(FileKind::File));
     let below = below.filter_map(|at| {
         let path = listing.path(at).strip_prefix(folder)?.to_vec();
@@ -70,7 +81,12 @@ fn open(root: &Folder, path: &[u8], listing: &Listing, settings: &Settings) -> O
     });
     let named = named.collect();
     let ufdr = Ufdr { inner: Box::new(on_disk), entries, places, troubles: report.troubles, beside: true };
-    Some((ufdr, named))
+    Ok(Some((ufdr, named)))
+}
+
+fn open_file(root: &Folder, path: &[u8]) -> Result<Source, Trouble> {
+    let opened = root.open_file(path).and_then(Source::file);
+    opened.map_err(|error| Trouble::new(Code::Unreadable, format!("cannot be opened: {}", error.kind())))
 }
 
 impl Container for OnDisk {
@@ -83,11 +99,8 @@ impl Container for OnDisk {
     }
 
     fn source(&self, index: usize) -> Option<Source> {
+        // Why there is none is told when the entry is read.
         self.open(index).ok()
-    }
-
-    fn troubles(&self) -> &[Trouble] {
-        &[]
     }
 
     fn read(&self, index: usize, take: &mut Take<'_>) -> Result<Option<Trouble>, crate::Error> {
@@ -96,17 +109,12 @@ impl Container for OnDisk {
             Err(trouble) => Ok(Some(trouble)),
         }
     }
-
-    fn visit(&self, _visitor: &mut Visitor<'_>) -> Result<Option<Trouble>, crate::Error> {
-        Ok(None)
-    }
 }
 
 impl OnDisk {
     fn open(&self, index: usize) -> Result<Source, Trouble> {
         let none = || Trouble::new(Code::ContainerDamaged, "no such entry");
         let path = [&self.folder[..], &self.entries.get(index).ok_or_else(none)?.path].concat();
-        let opened = self.root.open_file(&path).and_then(Source::file);
-        opened.map_err(|error| Trouble::new(Code::Unreadable, format!("cannot be opened: {}", error.kind())))
+        open_file(&self.root, &path)
     }
 }

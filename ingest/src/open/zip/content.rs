@@ -15,6 +15,8 @@ pub fn reader(source: &Source, start: u64, entry: &Entry, place: &Place) -> Resu
     let inner: io::Result<Box<dyn Read + Send>> = match place.method {
         0 => Ok(Box::new(packed)),
         8 => Ok(compressed::inflate(packed)),
+        // What Windows itself packs files of more than 2 GiB with.
+        9 => Ok(Box::new(deflate64::Deflate64Decoder::with_buffer(packed))),
         12 => compressed::decoder(Method::Bzip2, packed),
         14 => lzma(packed, entry.size, place.flags),
         // 20 was Zstandard's first number.

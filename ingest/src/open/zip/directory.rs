@@ -1,6 +1,6 @@
 //! The list of a zip's entries: from its central directory, or, where that is lost, from the local headers.
 
-use super::fields::{field, number, times, widen};
+use super::fields::{field, number, owner, times, widen};
 use super::{CENTRAL, Entry, LOCAL, LOCAL_BYTES, Place, Trouble};
 use crate::evidence::Source;
 use crate::open::give_ordinals;
@@ -255,7 +255,7 @@ fn central(header: &[u8; 46], name: &[u8], extra: &[u8]) -> (Entry, Place) {
         flags: number(header, 8, 2) as u16,
     };
     let times = times(extra, number(header, 12, 2) as u16, number(header, 14, 2) as u16);
-    (entry(name, mode, size, packed, times), place)
+    (Entry { owner: owner(extra), ..entry(name, mode, size, packed, times) }, place)
 }
 
 fn entry(name: &[u8], mode: Option<u32>, size: u64, packed: u64, times: model::item::FileTimes) -> Entry {
@@ -346,7 +346,7 @@ impl Local {
         }
         let times = times(&self.extra, number(&self.fixed, 10, 2) as u16, number(&self.fixed, 12, 2) as u16);
         let place = Place { local: at, central: (0, 0), crc, method: number(&self.fixed, 8, 2) as u16, flags };
-        Ok((entry(&self.name, None, size, packed, times), place))
+        Ok((Entry { owner: owner(&self.extra), ..entry(&self.name, None, size, packed, times) }, place))
     }
 }
 

@@ -8,6 +8,8 @@ pub const ZIP64: u16 = 0x0001;
 const NTFS: u16 = 0x000a;
 /// Info-ZIP's extended timestamp.
 const TIMESTAMP: u16 = 0x5455;
+/// Info-ZIP's owner and group, third generation.
+const OWNER: u16 = 0x7875;
 /// Seconds between 1601 and 1970.
 const FILETIME_EPOCH: i64 = 11_644_473_600;
 
@@ -56,14 +58,45 @@ pub fn times(extra: &[u8], dos_time: u16, dos_date: u16) -> FileTimes {
         };
         return FileTimes { modified: time(0), accessed: time(8), created: time(16), changed: None, local: false };
     }
-    if let Some(data) = field(extra, TIMESTAMP)
-        && data.first().is_some_and(|flags| flags & 1 != 0)
-        && data.len() >= 5
-    {
-        let seconds = i64::from(number(data, 1, 4) as u32 as i32);
-        return FileTimes { modified: Some(FileTime { seconds, nanos: 0 }), ..FileTimes::default() };
+    if let Some(times) = field(extra, TIMESTAMP).and_then(extended) {
+        return times;
     }
     FileTimes { modified: dos(dos_time, dos_date), local: true, ..FileTimes::default() }
+}
+
+/// Info-ZIP's extended timestamp: flags, then a time for each of the lowest three that are set, as far as there are bytes (a central
+/// header may keep the first alone): modified, accessed, created. Archives of GrayKey have four in both headers: modified, accessed, changed,
+/// created (as `gkls` reads them). 0 stands for none there.
+fn extended(data: &[u8]) -> Option<FileTimes> {
+    let (flags, rest) = data.split_first()?;
+    let seconds = |at: usize| {
+        let bytes = rest.get(at * 4..at * 4 + 4)?;
+        Some(FileTime { seconds: i64::from(number(bytes, 0, 4) as u32 as i32), nanos: 0 })
+    };
+    if rest.len() >= 16 {
+        let time = |at| seconds(at).filter(|time| time.seconds != 0);
+        return Some(FileTimes { modified: time(0), accessed: time(1), changed: time(2), created: time(3), local: false });
+    }
+    let mut next = 0;
+    let mut told = |bit: u8| {
+        let time = (flags & bit != 0).then(|| seconds(next)).flatten();
+        next += usize::from(flags & bit != 0);
+        time
+    };
+    let (modified, accessed, created) = (told(1), told(2), told(4));
+    // Without the first the time of the header itself is better.
+    modified.map(|modified| FileTimes { modified: Some(modified), accessed, created, ..FileTimes::default() })
+}
+
+/// Owner and group: version 1, then each with its length before it.
+pub fn owner(extra: &[u8]) -> Option<(u32, u32)> {
+    let [1, rest @ ..] = field(extra, OWNER)? else { return None };
+    let (length, rest) = rest.split_first()?;
+    let (user, rest) = rest.split_at_checked(usize::from(*length))?;
+    let (length, rest) = rest.split_first()?;
+    let group = rest.get(..usize::from(*length))?;
+    let id = |bytes: &[u8]| u32::try_from(number(bytes, 0, bytes.len().min(8))).ok();
+    Some((id(user)?, id(group)?))
 }
 
 /// A DOS date and time read as if it were UTC; `None` for the zero date and impossible ones.
@@ -110,6 +143,30 @@ mod tests {
         let ticks = 116_444_736_000_000_001u64.to_le_bytes();
         let ntfs = [b"\x0a\x00\x20\x00\0\0\0\0\x01\x00\x18\x00".as_slice(), &ticks, &ticks, &ticks].concat();
         assert_eq!(times(&ntfs, 0, 0).created, Some(FileTime { seconds: 0, nanos: 100 }));
+    }
+
+    #[test]
+    fn as_many_times_as_there_are() {
+        let times = |flags: u8, seconds: &[u32]| {
+            let data: Vec<u8> = [flags].into_iter().chain(seconds.iter().flat_map(|time| time.to_le_bytes())).collect();
+            super::times(&[&b"UT"[..], &(data.len() as u16).to_le_bytes(), &data].concat(), 0, 0)
+        };
+        let at = |seconds| Some(FileTime { seconds, nanos: 0 });
+        assert_eq!(times(7, &[5]), FileTimes { modified: at(5), ..FileTimes::default() }, "a central header of Info-ZIP");
+        let three = FileTimes { modified: at(5), accessed: at(6), created: at(7), ..FileTimes::default() };
+        assert_eq!(times(7, &[5, 6, 7]), three);
+        assert_eq!(times(5, &[5, 7]), FileTimes { accessed: None, ..three });
+        // The layout that gkls unpacks: `<2sHB4I`.
+        let four = times(15, &[5, 6, 0, 8]);
+        assert_eq!(four, FileTimes { modified: at(5), accessed: at(6), changed: None, created: at(8), local: false });
+        assert!(times(2, &[6]).local, "the header's own time");
+    }
+
+    #[test]
+    fn owners_of_any_width() {
+        assert_eq!(owner(b"ux\x0b\0\x01\x04\xf5\x01\0\0\x04\x14\0\0\0"), Some((501, 20)));
+        assert_eq!(owner(b"ux\x05\0\x01\x01\x07\x01\x09"), Some((7, 9)));
+        assert_eq!((owner(b"ux\x03\0\x01\x04\xf5"), owner(b"ux\x03\0\x02\x00\x00")), (None, None));
     }
 
     #[test]

@@ -1,9 +1,8 @@
 //! Property files of Android (`build.prop` and its kin, `persist.*` files, the output of `getprop`) and the settings that
 //! `settings_global.xml` and `settings_secure.xml` hold, as text or (since Android 12) as binary XML.
 
-use super::{FILE_BYTES_MAX, Facts, abx};
+use super::{FILE_BYTES_MAX, Facts, abx, by_lines};
 use crate::emit::Emit;
-use crate::parse::lines::Lines;
 use crate::parse::{Input, Outcome, Parser};
 use model::{Code, Locator};
 use quick_xml::Reader;
@@ -33,7 +32,7 @@ const PROPERTIES: &[(&str, &str)] = &[
     ("gsm.sim.operator.alpha", "carrier"),
 ];
 /// Settings and what kind of fact each is.
-const SETTINGS: &[(&str, &str)] =
+pub(super) const SETTINGS: &[(&str, &str)] =
     &[("device_name", "name"), ("bluetooth_name", "name"), ("bluetooth_address", "mac_address"), ("android_id", "device_id")];
 
 /// The kind of fact that a property is.
@@ -67,40 +66,17 @@ impl Parser for AndroidProperties {
     }
 
     fn parse(&self, input: &Input<'_>, emit: &mut Emit<'_>) -> Outcome {
-        let cap = usize::try_from(input.limits.cap_value_bytes).unwrap_or(usize::MAX);
-        let unreadable = |emit: &mut Emit<'_>, error: std::io::Error| {
-            let detail = format!("reading failed: {}", error.kind());
-            emit.problem(Code::Unreadable, detail.clone());
-            Outcome::partial(detail)
-        };
-        let opened = File::open(input.folder.join("main")).and_then(|file| Lines::new(BufReader::new(file), cap));
-        let mut lines = match opened {
-            Ok(lines) => lines,
-            Err(error) => return unreadable(emit, error),
-        };
-        let mut facts = Facts::new(emit);
-        loop {
-            match lines.next() {
-                Ok(Some(line)) => {
-                    let (key, value) = line.text.split_once('=').or_else(|| bracketed(&line.text)).unwrap_or_default();
-                    if let Some(kind) = kind_of(key.trim()) {
-                        let place = Locator::Line { line: line.number, offset: line.offset, length: line.length };
-                        facts.tell(kind, value.trim(), key.trim(), place);
-                    }
-                }
-                Ok(None) => return facts.finish("properties"),
-                Err(error) => {
-                    let failed = unreadable(facts.emit, error);
-                    facts.finish("properties");
-                    return failed;
-                }
+        by_lines(input, emit, "properties", &mut |line, tell| {
+            let (key, value) = line.split_once('=').or_else(|| bracketed(line)).unwrap_or_default();
+            if let Some(kind) = kind_of(key.trim()) {
+                tell(kind, value.trim(), key.trim());
             }
-        }
+        })
     }
 }
 
 /// A line of `getprop`: `[key]: [value]`.
-fn bracketed(line: &str) -> Option<(&str, &str)> {
+pub(super) fn bracketed(line: &str) -> Option<(&str, &str)> {
     let (key, value) = line.trim().strip_prefix('[')?.split_once("]: [")?;
     Some((key, value.strip_suffix(']')?))
 }

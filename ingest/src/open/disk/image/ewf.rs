@@ -209,15 +209,7 @@ impl Told {
 
 /// Adler-32 (RFC 1950).
 pub fn adler(bytes: &[u8]) -> u32 {
-    let (mut low, mut high) = (1u32, 0u32);
-    for block in bytes.chunks(5552) {
-        for byte in block {
-            low += u32::from(*byte);
-            high += low;
-        }
-        (low, high) = (low % 65_521, high % 65_521);
-    }
-    high << 16 | low
+    simd_adler32::adler32(&bytes)
 }
 
 impl Layout for Ewf {
@@ -263,9 +255,12 @@ impl Layout for Ewf {
             };
         }
         // Some tools fill the last chunk up.
-        let data = fields::inflate(&packed, length(self.chunk_bytes)).map_err(|error| at_chunk(chunk, &error))?;
+        let mut data = fields::inflate(&packed, length(self.chunk_bytes)).map_err(|error| at_chunk(chunk, &error))?;
         match data.len() >= expected {
-            true => Ok(slice(&data, 0, expected).to_vec()),
+            true => {
+                data.truncate(expected);
+                Ok(data)
+            }
             false => Err(Damage::error(Code::ContainerDamaged, &format!("chunk {chunk} unpacks to {} bytes", data.len()))),
         }
     }

@@ -1,6 +1,8 @@
 //! APFS: every volume of a container, at its newest checkpoint; entries stand below the volume's name.
-//! Format: Apple, "Apple File System Reference" (2020). Snapshots are not gone into; encrypted volumes are locked; deleted entries leave
-//! nothing behind that could be told from free space.
+//! Format: Apple, "Apple File System Reference" (2020). What snapshots hold besides stands below `$snapshot/`; encrypted volumes are
+//! locked; deleted entries leave nothing behind that could be told from free space.
+
+mod snapshot;
 
 use super::super::fields::{byte, exact, length, slice, u16le, u32le, u64le};
 use super::super::sink::{Found, Sink};
@@ -12,7 +14,9 @@ use crate::evidence::Source;
 use crate::open::Trouble;
 use model::item::{FileTime, FileTimes};
 use model::{Code, FileKind};
-use std::collections::HashMap;
+use snapshot::Newer;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::io;
 
 /// This kind's line.
@@ -21,6 +25,7 @@ pub const KIND: Kind = Kind { name: "apfs", recognize, open };
 /// Types of records.
 const INODE: u64 = 3;
 const ATTRIBUTE: u64 = 4;
+const SIBLING: u64 = 5;
 const EXTENT: u64 = 8;
 const NAME: u64 = 9;
 /// The root folder.
@@ -37,9 +42,13 @@ const UNENCRYPTED: u64 = 1;
 const HASHED: u64 = 1 | 8;
 /// In a file's flags: packed.
 const PACKED: u32 = 0x20;
-/// The key of an encrypted volume, and where the volume's number stands in keys.
+/// Extended fields of a file: its name, its size.
+const FIELD_NAME: u8 = 4;
+const FIELD_SIZE: u8 = 8;
+/// The key of an encrypted volume, and where the number of the state stands in keys: object ids count up from 1 and never get so far.
 const LOCKED: u64 = u64::MAX;
-const VOLUME_SHIFT: u32 = 57;
+const VIEW_SHIFT: u32 = 48;
+const VIEWS_MAX: usize = 1 << 15;
 
 fn recognize(head: &[u8]) -> bool {
     let block = u32le(head, 36);
@@ -50,6 +59,7 @@ struct Apfs {
     volume: Source,
     blocks: Blocks,
     volumes: Vec<Volume>,
+    views: Vec<View>,
     troubles: Vec<Trouble>,
 }
 
@@ -59,6 +69,20 @@ struct Volume {
     map: Option<Map>,
     root: u64,
     hashed: bool,
+    /// The block of the tree of its snapshots, and how many it tells of.
+    snapshots: (u64, u64),
+}
+
+/// A state of a volume: the live one, or a snapshot.
+struct View {
+    volume: usize,
+    /// The newest transaction that it holds.
+    newest: u64,
+    root: u64,
+    /// The folder that its entries stand in.
+    folder: Vec<u8>,
+    /// When it was taken, nanoseconds since 1970; 0 for the live one.
+    taken: u64,
 }
 
 fn open(volume: &Source) -> Result<Box<dyn FileSystem>, Trouble> {
@@ -68,6 +92,7 @@ fn open(volume: &Source) -> Result<Box<dyn FileSystem>, Trouble> {
         volume: volume.clone(),
         blocks: Blocks::new(volume.clone(), u64::from(u32le(&first, 36))),
         volumes: Vec::new(),
+        views: Vec::new(),
         troubles: Vec::new(),
     };
     let newest = apfs.newest(&first);
@@ -75,8 +100,12 @@ fn open(volume: &Source) -> Result<Box<dyn FileSystem>, Trouble> {
         Map::open(&apfs.blocks, u64le(&newest, 160)).map_err(|error| super::super::fields::at_place("object map", &error))?;
     let count = length(u32le(&newest, 180)).min(VOLUMES_MAX);
     for object in (0..count).map(|index| u64le(&newest, 184 + index * 8)).filter(|object| *object != 0) {
-        match map.find(&apfs.blocks, object).and_then(|at| apfs.blocks.object(at)).and_then(|own| apfs.open_volume(&own)) {
-            Ok(found) => apfs.volumes.push(found),
+        match map
+            .find(&apfs.blocks, object, u64::MAX)
+            .and_then(|at| apfs.blocks.object(at))
+            .and_then(|own| apfs.open_volume(&own))
+        {
+            Ok(found) => apfs.take(found),
             Err(error) => apfs.troubles.push(super::super::fields::at_place(&format!("volume {object}"), &error)),
         }
     }
@@ -86,6 +115,9 @@ fn open(volume: &Source) -> Result<Box<dyn FileSystem>, Trouble> {
 /// Where a file's content lies, as its inode tells.
 struct Inode {
     private: u64,
+    /// The folder of its first name, and that name.
+    parent: u64,
+    name: Vec<u8>,
     size: u64,
     flags: u32,
     found: Found,
@@ -100,6 +132,8 @@ struct Attributes {
     fork: Option<(u64, u64)>,
     /// A resource fork in the attribute itself.
     small_fork: Option<Vec<u8>>,
+    /// The names of a file that has several: folder and name of each.
+    names: Vec<(u64, Box<[u8]>)>,
 }
 
 fn time(nanos: u64) -> Option<FileTime> {
@@ -122,17 +156,49 @@ impl Apfs {
         newest.1
     }
 
+    /// Takes a volume with its states: the live one, and its snapshots, the newest first.
+    fn take(&mut self, volume: Volume) {
+        let at = self.volumes.len();
+        let live = View { volume: at, newest: u64::MAX, root: volume.root, folder: volume.name.clone(), taken: 0 };
+        self.views.push(live);
+        let (root, told) = volume.snapshots;
+        if volume.map.is_some() && root != 0 {
+            let place = format!("volume {}: ", model::text::escape_bytes(&volume.name));
+            let (found, trouble) = snapshot::snapshots(&self.blocks, root, told);
+            self.troubles.extend(trouble.map(|trouble| Trouble::new(trouble.code, format!("{place}{}", trouble.detail))));
+            for snapshot in found {
+                let folder = [&volume.name[..], b"/$snapshot/", &snapshot.name].concat();
+                match snapshot.root(&self.blocks) {
+                    Ok(root) if self.views.len() < VIEWS_MAX => {
+                        let (newest, taken) = (snapshot.transaction, snapshot.taken);
+                        self.views.push(View { volume: at, newest, root, folder, taken });
+                    }
+                    Ok(_) => {
+                        self.troubles.push(Trouble::new(Code::CapEntries, format!("{place}more than {VIEWS_MAX} snapshots")))
+                    }
+                    Err(error) => {
+                        let name = model::text::escape_bytes(&snapshot.name);
+                        self.troubles.push(super::super::fields::at_place(&format!("{place}snapshot {name}"), &error));
+                    }
+                }
+            }
+        }
+        self.volumes.push(volume);
+    }
+
     fn open_volume(&self, own: &[u8]) -> io::Result<Volume> {
         let name = slice(own, 704, 256).split(|byte| *byte == 0).next().unwrap_or_default();
         let mut name = if name.is_empty() { format!("volume-{}", u32le(own, 36)).into_bytes() } else { name.to_vec() };
-        name.iter_mut().filter(|byte| **byte == b'/').for_each(|byte| *byte = b':');
+        name = shown(&name).into_owned();
         let map = if u64le(own, 264) & UNENCRYPTED != 0 { Some(Map::open(&self.blocks, u64le(own, 128))?) } else { None };
-        Ok(Volume { name, map, root: u64le(own, 136), hashed: u64le(own, 56) & HASHED != 0 })
+        let (hashed, snapshots) = (u64le(own, 56) & HASHED != 0, (u64le(own, 152), u64le(own, 216)));
+        Ok(Volume { name, map, root: u64le(own, 136), hashed, snapshots })
     }
 
-    fn tree<'a>(&'a self, volume: &'a Volume) -> Result<Tree<'a>, Trouble> {
-        let map = volume.map.as_ref().ok_or_else(|| Trouble::new(Code::Encrypted, "FileVault password or recovery key"))?;
-        Ok(Tree { blocks: &self.blocks, map, root: volume.root })
+    fn tree<'a>(&'a self, view: &View) -> Result<Tree<'a>, Trouble> {
+        let map = self.volumes.get(view.volume).and_then(|volume| volume.map.as_ref());
+        let map = map.ok_or_else(|| Trouble::new(Code::Encrypted, "FileVault password or recovery key"))?;
+        Ok(Tree { blocks: &self.blocks, map: Some(map), newest: view.newest, root: view.root })
     }
 
     /// The runs of a stream.
@@ -164,9 +230,13 @@ impl Apfs {
         let error = tree.each((object, INODE), &mut |key, value| {
             let (id, kind) = order(key);
             match kind {
-                _ if id != object || kind > ATTRIBUTE => return false,
+                _ if id != object || kind > SIBLING => return false,
                 INODE => inode = Some(inode_of(value)),
                 ATTRIBUTE => attributes.take(key, value),
+                SIBLING => {
+                    let name = slice(value, 10, usize::from(u16le(value, 8)));
+                    attributes.names.push((u64le(value, 0), shown(name.strip_suffix(b"\0").unwrap_or(name)).into()));
+                }
                 _ => {}
             }
             true
@@ -212,16 +282,38 @@ fn inode_of(value: &[u8]) -> Inode {
     // Extended fields: types and lengths first, then the values, each at a multiple of eight.
     let fields = slice(value, 92, value.len());
     let count = usize::from(u16le(fields, 0));
-    let (mut at, mut size) = (4 + count * 4, 0);
+    let (mut at, mut size, mut name) = (4 + count * 4, 0, Vec::new());
     for field in (0..count).map(|index| slice(fields, 4 + index * 4, 4)) {
-        if byte(field, 0) == 8 {
-            size = u64le(fields, at);
+        let bytes = usize::from(u16le(field, 2));
+        match byte(field, 0) {
+            FIELD_SIZE => size = u64le(fields, at),
+            FIELD_NAME => {
+                name = slice(fields, at, bytes)
+                    .split(|byte| *byte == 0)
+                    .next()
+                    .map(|name| shown(name).into_owned())
+                    .unwrap_or_default()
+            }
+            _ => {}
         }
-        at += usize::from(u16le(field, 2)).next_multiple_of(8);
+        at += bytes.next_multiple_of(8);
     }
     let owner = Some((u32le(value, 72), u32le(value, 76)));
     let found = Found { kind, size, mode: Some(mode), owner, times, ..Found::default() };
-    Inode { private: u64le(value, 8), size, flags: u32le(value, 68), found }
+    Inode { private: u64le(value, 8), parent: u64le(value, 0), name, size, flags: u32le(value, 68), found }
+}
+
+/// A name as the system shows it: a slash in it is a colon.
+fn shown(name: &[u8]) -> Cow<'_, [u8]> {
+    match name.contains(&b'/') {
+        true => name.iter().map(|byte| if *byte == b'/' { b':' } else { *byte }).collect(),
+        false => Cow::Borrowed(name),
+    }
+}
+
+/// The key of an object in a state.
+fn key(view: usize, object: u64) -> u64 {
+    object | (view as u64) << VIEW_SHIFT
 }
 
 impl Attributes {
@@ -241,60 +333,71 @@ impl Attributes {
 /// Names by the object they lead to: folder and name of each.
 type Names = HashMap<u64, Vec<(u64, Box<[u8]>)>>;
 
-/// The path of a folder; `None` where nothing leads to it.
-fn path_of(folder: u64, names: &Names, known: &mut HashMap<u64, Option<Vec<u8>>>, sink: &mut Sink<'_>) -> Option<Vec<u8>> {
+/// The path of a folder; `None` where nothing leads to it. `above`: the folder that an object's name stands in, and the name.
+fn path_of(
+    folder: u64,
+    above: &mut dyn FnMut(u64) -> Option<(u64, Box<[u8]>)>,
+    known: &mut HashMap<u64, Option<Vec<u8>>>,
+    sink: &mut Sink<'_>,
+    depth: usize,
+) -> Option<Vec<u8>> {
     let (mut chain, mut next) = (Vec::new(), folder);
     let mut base = loop {
         if let Some(known) = known.get(&next) {
             break known.clone();
         }
-        let Some((parent, name)) = names.get(&next).and_then(|names| names.first()).filter(|_| chain.len() < DEPTH_MAX) else {
-            break None;
-        };
+        let Some((parent, name)) = Some(next).filter(|_| chain.len() < depth).and_then(&mut *above) else { break None };
         chain.push((next, name));
-        next = *parent;
+        next = parent;
     };
     for (object, name) in chain.into_iter().rev() {
-        base = base.and_then(|base| sink.path(&base, name));
+        base = base.and_then(|base| sink.path(&base, &name));
         known.insert(object, base.clone());
     }
     base
 }
 
 impl Apfs {
-    fn list_volume(&self, index: u64, volume: &Volume, sink: &mut Sink<'_>) -> Result<(), Trouble> {
-        let tree = self.tree(volume)?;
-        let mut names = Names::new();
-        let first = tree.each((0, 0), &mut |key, value| {
+    fn list_volume(&self, at: usize, view: &View, sink: &mut Sink<'_>) -> Result<(), Trouble> {
+        let (tree, mut names, mut nodes) = (self.tree(view)?, Names::new(), HashSet::new());
+        let hashed = self.volumes.get(view.volume).is_some_and(|volume| volume.hashed);
+        let has_snapshots = self.views.iter().filter(|other| other.volume == view.volume).count() > 1;
+        let mut enter = |block| {
+            if has_snapshots {
+                nodes.insert(block);
+            }
+            true
+        };
+        let first = tree.each_in(&mut enter, &mut |key, value| {
             if order(key).1 == NAME {
-                let name = if volume.hashed {
+                let name = if hashed {
                     slice(key, 12, length(u32le(key, 8) & 0x3ff))
                 } else {
                     slice(key, 10, usize::from(u16le(key, 8)))
                 };
-                let name = name.strip_suffix(b"\0").unwrap_or(name);
-                // A slash in a name is shown as a colon, as the system does.
-                let name = name.iter().map(|byte| if *byte == b'/' { b':' } else { *byte }).collect();
+                let name = shown(name.strip_suffix(b"\0").unwrap_or(name)).into();
                 names.entry(u64le(value, 0)).or_default().push((order(key).0, name));
             }
-            true
         });
-        let mut known = HashMap::from([(ROOT, Some(volume.name.clone()))]);
+        let mut known = HashMap::from([(ROOT, Some(view.folder.clone()))]);
         let second = tree.each((0, 0), &mut |key, _| {
             let (object, kind) = order(key);
             if kind == INODE && object > ROOT {
-                self.entry(index, object, &tree, &names, &mut known, sink);
+                self.entry((at, object), &tree, &names, &mut known, sink);
             }
             !sink.is_full()
         });
+        drop((names, known));
+        if has_snapshots {
+            self.list_snapshots(view.volume, &mut Newer::new(nodes), sink);
+        }
         first.or(second).map_or(Ok(()), |error| Err(Trouble::of(&error)))
     }
 
     /// The entries of a file or folder: one for each of its names.
     fn entry(
         &self,
-        index: u64,
-        object: u64,
+        (view, object): (usize, u64),
         tree: &Tree<'_>,
         names: &Names,
         known: &mut HashMap<u64, Option<Vec<u8>>>,
@@ -308,11 +411,12 @@ impl Apfs {
         };
         let is_file = inode.found.kind == Some(FileKind::File);
         let content = is_file.then(|| self.content_of(tree, &inode, &attributes).ok()).flatten();
+        let mut above = |object| names.get(&object).and_then(|names| names.first()).cloned();
         for (folder, name) in own {
-            let folder = path_of(*folder, names, known, sink).unwrap_or_else(|| b"$orphan".to_vec());
+            let folder = path_of(*folder, &mut above, known, sink, DEPTH_MAX).unwrap_or_else(|| b"$orphan".to_vec());
             let Some(path) = sink.path(&folder, name) else { continue };
             let found = Found { path: path.clone(), link_target: attributes.link.clone(), ..inode.found.clone() };
-            sink.push(found, object | index << VOLUME_SHIFT, content.as_ref());
+            sink.push(found, key(view, object), content.as_ref());
         }
     }
 }
@@ -320,12 +424,12 @@ impl Apfs {
 impl FileSystem for Apfs {
     fn list(&self, sink: &mut Sink<'_>) {
         self.troubles.iter().for_each(|trouble| sink.trouble(trouble.clone()));
-        for (index, volume) in (0u64..).zip(&self.volumes) {
-            if volume.map.is_none() {
-                let path = [&volume.name[..], b"/$volume"].concat();
+        for (at, view) in self.views.iter().enumerate().filter(|(_, view)| view.newest == u64::MAX) {
+            if self.volumes.get(view.volume).is_none_or(|volume| volume.map.is_none()) {
+                let path = [&view.folder[..], b"/$volume"].concat();
                 sink.push(Found { path, kind: Some(FileKind::File), ..Found::default() }, LOCKED, None);
-            } else if let Err(trouble) = self.list_volume(index, volume, sink) {
-                let shown = model::text::escape_bytes(&volume.name);
+            } else if let Err(trouble) = self.list_volume(at, view, sink) {
+                let shown = model::text::escape_bytes(&view.folder);
                 sink.trouble(Trouble::new(trouble.code, format!("volume {shown}: {}", trouble.detail)));
             }
         }
@@ -335,10 +439,10 @@ impl FileSystem for Apfs {
         if key == LOCKED {
             return Err(Trouble::new(Code::Encrypted, "FileVault password or recovery key"));
         }
-        let volume = self.volumes.get(length(key >> VOLUME_SHIFT));
-        let volume = volume.ok_or_else(|| Trouble::new(Code::ContainerDamaged, "no such volume"))?;
-        let tree = self.tree(volume)?;
-        let (inode, attributes) = self.inode(&tree, key & (u64::MAX >> (64 - VOLUME_SHIFT)))?;
+        let view = self.views.get(length(key >> VIEW_SHIFT));
+        let view = view.ok_or_else(|| Trouble::new(Code::ContainerDamaged, "no such volume"))?;
+        let tree = self.tree(view)?;
+        let (inode, attributes) = self.inode(&tree, key & (u64::MAX >> (64 - VIEW_SHIFT)))?;
         self.content_of(&tree, &inode, &attributes)
     }
 }

@@ -101,12 +101,12 @@ impl Map {
         Ok(Map { root: u64le(&blocks.object(at)?, 48) })
     }
 
-    /// The block of the newest version of an object.
-    pub fn find(&self, blocks: &Blocks, object: u64) -> io::Result<u64> {
+    /// The block of the newest version of an object that is no newer than a transaction.
+    pub fn find(&self, blocks: &Blocks, object: u64, newest: u64) -> io::Result<u64> {
         let mut at = self.root;
         for _ in 0..DEPTH_MAX {
             let node = blocks.object(at)?;
-            let wanted = (object, u64::MAX);
+            let wanted = (object, newest);
             let last = pairs(&node, (16, 16)).take_while(|(key, _)| (u64le(key, 0), u64le(key, 8)) <= wanted).last();
             let Some((key, value)) = last else { break };
             if u16le(&node, 32) & LEAF != 0 {
@@ -121,12 +121,14 @@ impl Map {
     }
 }
 
-/// The tree of a volume's records: its nodes are virtual objects.
+/// A tree of a volume's records.
 pub struct Tree<'a> {
     /// Blocks of the container.
     pub blocks: &'a Blocks,
-    /// Where its nodes lie.
-    pub map: &'a Map,
+    /// Where its nodes lie; `None` where they name each other by their blocks.
+    pub map: Option<&'a Map>,
+    /// The newest transaction that counts: a snapshot's own, or none.
+    pub newest: u64,
     /// The root's object id.
     pub root: u64,
 }
@@ -142,44 +144,61 @@ impl Tree<'_> {
     /// returned.
     pub fn each(&self, from: (u64, u64), take: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Option<io::Error> {
         let mut error = None;
-        self.below(self.root, DEPTH_MAX, from, take, &mut error);
+        self.below(self.root, DEPTH_MAX, from, &mut Walk { enter: &mut |_| true, take, error: &mut error });
         error
     }
 
-    fn below(
-        &self,
-        object: u64,
-        depth: u32,
-        from: (u64, u64),
-        take: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-        error: &mut Option<io::Error>,
-    ) -> bool {
-        let node = self.map.find(self.blocks, object).and_then(|at| self.blocks.object(at));
-        let node = match node {
-            Ok(node) if depth > 0 => node,
-            Ok(_) => {
-                error.get_or_insert_with(|| damaged("the tree is too deep"));
+    /// Takes every record of the nodes whose blocks `enter` lets in: nodes are never changed in place, so that a block that was seen holds
+    /// what it held.
+    pub fn each_in(&self, enter: &mut dyn FnMut(u64) -> bool, take: &mut dyn FnMut(&[u8], &[u8])) -> Option<io::Error> {
+        let mut error = None;
+        let take = &mut |key: &[u8], value: &[u8]| {
+            take(key, value);
+            true
+        };
+        self.below(self.root, DEPTH_MAX, (0, 0), &mut Walk { enter, take, error: &mut error });
+        error
+    }
+
+    fn node(&self, object: u64, enter: &mut dyn FnMut(u64) -> bool) -> io::Result<Option<Arc<[u8]>>> {
+        let at = self.map.map_or(Ok(object), |map| map.find(self.blocks, object, self.newest))?;
+        enter(at).then(|| self.blocks.object(at)).transpose()
+    }
+
+    fn below(&self, object: u64, depth: u32, from: (u64, u64), walk: &mut Walk<'_>) -> bool {
+        let node = match self.node(object, walk.enter) {
+            Ok(Some(node)) if depth > 0 => node,
+            Ok(None) => return true,
+            Ok(Some(_)) => {
+                walk.error.get_or_insert_with(|| damaged("the tree is too deep"));
                 return true;
             }
             Err(found) => {
-                error.get_or_insert(found);
+                walk.error.get_or_insert(found);
                 return true;
             }
         };
         if u16le(&node, 32) & LEAF != 0 {
-            return pairs(&node, (0, 0)).filter(|(key, _)| order(key) >= from).all(|(key, value)| take(key, value));
+            return pairs(&node, (0, 0)).filter(|(key, _)| order(key) >= from).all(|(key, value)| (walk.take)(key, value));
         }
         // A child is left out where the next one begins before what is wanted. A child lies one level below its parent: a loop ends.
         let children: Vec<((u64, u64), u64)> = pairs(&node, (0, 0)).map(|(key, value)| (order(key), u64le(value, 0))).collect();
         let level = u32::from(u16le(&node, 34)).min(depth - 1);
         for (index, (_, child)) in children.iter().enumerate() {
             let passed = children.get(index + 1).is_some_and(|(next, _)| *next < from);
-            if !passed && !self.below(*child, level, from, take, error) {
+            if !passed && !self.below(*child, level, from, walk) {
                 return false;
             }
         }
         true
     }
+}
+
+/// A walk through a tree: which nodes are entered, by their block, what is done with records, and the first error.
+struct Walk<'a> {
+    enter: &'a mut dyn FnMut(u64) -> bool,
+    take: &'a mut dyn FnMut(&[u8], &[u8]) -> bool,
+    error: &'a mut Option<io::Error>,
 }
 
 #[cfg(test)]
