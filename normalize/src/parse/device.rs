@@ -8,7 +8,7 @@ use model::record::{DeviceFact, Record};
 use model::{Code, Locator};
 use std::collections::HashSet;
 
-mod abx;
+pub mod abx;
 mod android;
 mod ios;
 mod persistent;
