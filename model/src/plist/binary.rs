@@ -115,6 +115,10 @@ impl<'l> List<'l> {
     /// Visits every value: objects in the order of their parents, each once.
     pub fn each(&self, visit: &mut dyn FnMut(&[String], Value, (u64, u64))) {
         let mut seen = std::collections::HashSet::new();
+        // What an archive is for comes before the table of its objects.
+        if let Some(top) = self.child(self.top, "$top") {
+            self.visit(top, &mut vec!["$top".to_owned()], &mut seen, visit);
+        }
         self.visit(self.top, &mut Vec::new(), &mut seen, visit);
     }
 

@@ -47,6 +47,9 @@ pub struct Found<'c> {
     pub pairs: Vec<Pair<'c>>,
     /// What is damaged.
     pub damage: Vec<String>,
+    /// Bytes that hold no item any more, with the place of the first: deletion moves items over each other, so that a value can be whole
+    /// whose key is not.
+    pub slack: Vec<(u64, &'c [u8])>,
 }
 
 /// Whether the first bytes are those of a btree.
@@ -69,7 +72,7 @@ fn big_endian(head: &[u8]) -> Option<bool> {
 /// deletion left.
 pub fn read<'c>(content: &'c [u8], known: &dyn Fn(&[u8]) -> bool) -> Found<'c> {
     let Some(big) = big_endian(content) else { return Found::default() };
-    let mut file = File { content, size: 512, big, damage: Vec::new(), reached: HashSet::new() };
+    let mut file = File { content, size: 512, big, damage: Vec::new(), reached: HashSet::new(), slack: Vec::new() };
     file.size = file.number(content, 20).and_then(|size| usize::try_from(size).ok()).unwrap_or(512);
     let mut pairs = Vec::new();
     let flags = file.number(content, 48).unwrap_or_default();
@@ -86,7 +89,7 @@ pub fn read<'c>(content: &'c [u8], known: &dyn Fn(&[u8]) -> bool) -> Found<'c> {
         pairs.extend(file.tree(root));
     }
     file.left(&mut pairs, known);
-    Found { pairs, damage: file.damage }
+    Found { pairs, damage: file.damage, slack: file.slack }
 }
 
 /// An opened file.
@@ -97,6 +100,7 @@ struct File<'c> {
     damage: Vec<String>,
     /// Pages that a tree or a long item reaches.
     reached: HashSet<u32>,
+    slack: Vec<(u64, &'c [u8])>,
 }
 
 /// An item of a leaf page.
@@ -250,19 +254,19 @@ impl<'c> File<'c> {
                 _ => {}
             }
         }
-        let mut live: HashMap<Vec<u8>, Vec<u8>> =
-            pairs.iter().filter(|pair| pair.state == State::Live).map(|pair| (pair.key.to_vec(), pair.value.to_vec())).collect();
+        let live: HashMap<&[u8], &[u8]> =
+            pairs.iter().filter(|pair| pair.state == State::Live).map(|pair| (pair.key.as_ref(), pair.value.as_ref())).collect();
         let mut told = HashSet::new();
+        let mut fresh = Vec::new();
         for mut pair in left {
-            let current = live.get_mut(pair.key.as_ref());
-            if current.as_deref().is_some_and(|value| *value == *pair.value)
-                || !told.insert((pair.key.to_vec(), pair.value.to_vec()))
-            {
+            let current = live.get(pair.key.as_ref());
+            if current.is_some_and(|value| **value == *pair.value) || !told.insert((pair.key.to_vec(), pair.value.to_vec())) {
                 continue;
             }
             pair.state = if current.is_some() { State::Superseded } else { State::Recovered };
-            pairs.push(pair);
+            fresh.push(pair);
         }
+        pairs.extend(fresh);
     }
 
     /// Looks through bytes that hold no item any more: a key that is known, and the value that ends where it begins.
@@ -274,6 +278,9 @@ impl<'c> File<'c> {
         known: &dyn Fn(&[u8]) -> bool,
         left: &mut Vec<Pair<'c>>,
     ) {
+        if let Some(bytes) = page.get(from..to.min(self.size)) {
+            self.slack.push((self.place(number, from), bytes));
+        }
         // Items begin at a multiple of four.
         let mut at = from.div_ceil(4) * 4;
         let first = at;

@@ -42,7 +42,7 @@ impl Parser for Mmkv {
     fn identify(&self, input: &Input<'_>) -> bool {
         let item = &input.unit.primary.item;
         let fits = length(input.head).is_some_and(|length| length as u64 <= item.size_bytes.saturating_sub(4));
-        if !fits || item.size_bytes == 0 || item.size_bytes % PAGE != 0 {
+        if !fits || item.size_bytes == 0 || !item.size_bytes.is_multiple_of(PAGE) {
             return false;
         }
         let body = input.head.get(4..).unwrap_or_default();

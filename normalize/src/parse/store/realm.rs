@@ -12,7 +12,7 @@ use array::File;
 use model::Code;
 
 /// Largest database that is read, bytes.
-const FILE_BYTES_MAX: u64 = 256 << 20;
+const FILE_BYTES_MAX: u64 = 128 << 20;
 /// The word at byte 16.
 const MAGIC: &[u8] = b"T-DB";
 /// File formats whose tables are read.
@@ -79,7 +79,7 @@ fn is_encrypted(input: &Input<'_>) -> bool {
     let named = item.path.to_ascii_lowercase().ends_with(".realm");
     let distinct: std::collections::HashSet<&u8> = input.head.iter().take(4096).collect();
     // All byte values stand in a page of cipher text, in hardly any other.
-    named && item.size_bytes >= 4096 && item.size_bytes % 4096 == 0 && distinct.len() > 240
+    named && item.size_bytes >= 4096 && item.size_bytes.is_multiple_of(4096) && distinct.len() > 240
 }
 
 #[cfg(test)]

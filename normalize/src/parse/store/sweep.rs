@@ -113,12 +113,11 @@ impl<'r, 'e> Sweep<'r, 'e> {
             return;
         }
         // MetaMask's controllers name their accounts better than their form does.
-        let metamask = root.is_object() && metamask::is_state(text);
-        if metamask {
+        let controllers = ["\"KeyringController\"", "\"PreferencesController\"", "\"AccountTracker\"", "\"AccountsController\""];
+        let own = root.is_object() && controllers.iter().any(|name| text.contains(name));
+        if own || root.is_object() && metamask::is_state(text) {
             metamask::read_state(&root, &mut self.accounts);
         }
-        let controllers = ["\"KeyringController\"", "\"PreferencesController\"", "\"AccountTracker\""];
-        let own = metamask && controllers.iter().any(|name| text.contains(name));
         json::walk(&root, key, !own, self.kind, &mut self.accounts);
     }
 

@@ -21,7 +21,7 @@ use crate::parse::{Input, Outcome, Parser, berkeley};
 use model::{Code, Locator, State};
 
 /// Largest file that is read, bytes: a wallet grows with the transactions of its owner.
-const FILE_BYTES_MAX: u64 = 256 << 20;
+const FILE_BYTES_MAX: u64 = 128 << 20;
 
 /// A key and its value.
 struct Entry<'p> {
@@ -53,12 +53,19 @@ impl Parser for BitcoinCore {
             Err(outcome) => return outcome,
         };
         let found = berkeley::read(&content, &record::is_known);
+        let keys: Vec<_> = found.slack.iter().flat_map(|(place, bytes)| record::keys_in_slack(*place, bytes)).collect();
         let wallet = found.pairs.iter().any(|pair| record::is_known(&pair.key));
         let place = |range: (u64, u64)| Locator::Bytes { offset: range.0, length: range.1 };
         let entries: Vec<Entry<'_>> = found
             .pairs
             .iter()
             .map(|pair| Entry { key: &pair.key, value: &pair.value, place: place(pair.range), state: pair.state })
+            .chain(keys.iter().map(|key| Entry {
+                key: &key.key,
+                value: &key.value,
+                place: place(key.range),
+                state: State::Recovered,
+            }))
             .collect();
         for detail in &found.damage {
             emit.problem(Code::DocumentDamaged, detail.as_str());

@@ -65,7 +65,7 @@ impl<'c> File<'c> {
     pub fn array(&self, at: usize) -> Option<Array<'c>> {
         let (header, rest) = self.0.get(at..)?.split_first_chunk::<HEADER>()?;
         let [a, b, c, d, flags, high, middle, low] = *header;
-        if at % 8 != 0 || [a, b, c, d] != *b"AAAA" {
+        if !at.is_multiple_of(8) || [a, b, c, d] != *b"AAAA" {
             return None;
         }
         let count = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);

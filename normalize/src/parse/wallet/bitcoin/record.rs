@@ -121,6 +121,8 @@ pub fn read<'p>(key: &'p [u8], value: &'p [u8]) -> Option<Record<'p>> {
             method: value.u32()?,
             rounds: value.u32()?,
         }),
+        // Dash keeps its seed in a longer record of the same name.
+        b"hdchain" if value.0.len() > 40 => Record::Other("hdchain".to_owned()),
         b"hdchain" => {
             let version = value.u32()?;
             let (external, seed) = (value.u32()?, value.take(20)?);
@@ -147,6 +149,41 @@ pub fn read<'p>(key: &'p [u8], value: &'p [u8]) -> Option<Record<'p>> {
         b"flags" => Record::Number("flags", value.u64()?),
         other => Record::Other(String::from_utf8_lossy(other).into_owned()),
     })
+}
+
+/// A record of a private key in clear, put together again.
+pub struct SlackKey {
+    /// Its key: kind and public key.
+    pub key: Vec<u8>,
+    /// Its value: the private key.
+    pub value: Vec<u8>,
+    /// Where the private key stands.
+    pub range: (u64, u64),
+}
+
+/// Private keys in bytes that deletion left. One is told if its public key, which is made from it, stands behind it, as in the DER of
+/// `key.cpp`: the record's own key is overwritten first.
+pub fn keys_in_slack(place: u64, bytes: &[u8]) -> Vec<SlackKey> {
+    const START: &[u8] = &[2, 1, 1, 4, 32];
+    /// Bytes from there to the end of the longest form.
+    const LONGEST: usize = 279;
+    let mut keys = Vec::new();
+    for at in memchr::memmem::find_iter(bytes, START) {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let (Some(der), near) = (rest.get(..37), rest.get(..LONGEST).unwrap_or(rest)) else { continue };
+        let secret = der.get(5..).unwrap_or_default();
+        let stands = |public: &Vec<u8>| memchr::memmem::find(near, public).is_some();
+        let public = [true, false].into_iter().filter_map(|compressed| derive::public_of(secret, compressed)).find(stands);
+        if let Some(public) = public {
+            let length = u8::try_from(public.len()).unwrap_or_default();
+            keys.push(SlackKey {
+                key: [b"\x03key".as_slice(), &[length], &public].concat(),
+                value: [&[37], der].concat(),
+                range: (place.saturating_add(at as u64), der.len() as u64),
+            });
+        }
+    }
+    keys
 }
 
 fn public_key(bytes: &[u8]) -> Option<&[u8]> {

@@ -132,6 +132,8 @@ impl<'p> Book<'p> {
     fn tell(&self, told: &Told<'p>, accounts: &mut Accounts<'_, '_>) {
         let place = told.place.clone();
         match &told.record {
+            // What stands over a deleted label can have taken the end of its address.
+            Record::Name(address, _) | Record::Purpose(address, _) if told.state != State::Live && !self.chain.has(address) => {}
             Record::Name(address, label) => self.named(address, Some(label.clone()), place, accounts),
             Record::Purpose(address, _) if !self.labels.contains_key(address) => self.named(address, None, place, accounts),
             Record::Key(key, secret) => {
@@ -263,9 +265,7 @@ impl<'p> Book<'p> {
         // Several descriptors share one key: each is told by its own text.
         self.put(text.to_owned(), None, Some(true), extra, place.clone(), accounts);
         let cached = self.caches.get(&(id, 0)).and_then(|bytes| derive::Extended::read(bytes));
-        let Some((parsed, parent)) = parsed.and_then(|parsed| Some((parsed.parent(cached)?, parsed))).map(|(a, b)| (b, a)) else {
-            return;
-        };
+        let Some((parent, parsed)) = parsed.and_then(|parsed| Some((parsed.parent(cached)?, parsed))) else { return };
         let given = u32::try_from(next).unwrap_or_default();
         if given > DERIVED_MAX {
             accounts.emit.problem(Code::CapEntries, format!("{}: {given} addresses given out", spot(place)));
