@@ -70,7 +70,7 @@ pub fn of(head: &[u8]) -> Option<&'static str> {
         return Some(kind.mime_type());
     }
     // Mail may hold anything behind its headers.
-    mail_type(head).or_else(|| is_text(head).then(|| text_type(head)))
+    mail_type(head).or_else(|| is_text(head).then(|| text_type(head))).or_else(|| stores::unknown(head))
 }
 
 /// Mail by its first lines: a mailbox's dividing line (RFC 4155) with a header behind it, or a header that only mail begins with.

@@ -28,9 +28,11 @@ pub fn of(head: &[u8]) -> Option<&'static str> {
     if at(0, b"SECO") && at(4, &[0]) {
         return Some(SECO);
     }
-    if is_leveldb_log(head) {
-        return Some(LEVELDB);
-    }
+    is_leveldb_log(head).then_some(LEVELDB)
+}
+
+/// The type of bytes that nothing else knows and that are no text.
+pub fn unknown(head: &[u8]) -> Option<&'static str> {
     is_mmkv(head).then_some(MMKV)
 }
 
@@ -65,8 +67,9 @@ fn is_leveldb_log(head: &[u8]) -> bool {
 
 /// A length, a number of four bytes, and pairs of a key and a value that have their lengths before them: two of them at least.
 fn is_mmkv(head: &[u8]) -> bool {
-    let Some(mut rest) = head.get(4..) else { return false };
-    if length(&mut rest).is_none() {
+    // The number stands for the size of the map and is as long as the largest.
+    let Some(([_, _, _, _, a, b, c, d], mut rest)) = head.split_first_chunk::<8>() else { return false };
+    if [a, b, c].iter().any(|byte| **byte < 0x80) || *d >= 0x80 {
         return false;
     }
     (0..2).all(|_| {
@@ -111,10 +114,11 @@ mod tests {
             ("bitcoin_core/berkeley/input/wallet.dat", BERKELEY_DB),
             ("bitcoinj/clear/input/multibit.wallet", BITCOINJ),
         ] {
-            assert_eq!(of(&fixture(path)), Some(wanted), "{path}");
+            let head = fixture(path);
+            assert_eq!(of(&head).or_else(|| unknown(&head)), Some(wanted), "{path}");
         }
         for other in [&b""[..], &[0; 4096], b"\x7fELF\x02\x01\x01", b"hello, world, this is a text", &[0xff; 64]] {
-            assert_eq!(of(other), None, "{other:?}");
+            assert_eq!(of(other).or_else(|| unknown(other)), None, "{other:?}");
         }
     }
 

@@ -48,7 +48,9 @@ impl Parser for Mmkv {
         let body = input.head.get(4..).unwrap_or_default();
         let cut = item.size_bytes > input.head.len() as u64;
         let (pairs, end) = read(body, length(input.head).unwrap_or_default());
-        (pairs.len() >= 2 && (end != End::Damage || cut)) || is_named(input)
+        // The number before the pairs is as long as the largest; no text has such bytes there.
+        let number = matches!(body, [128.., 128.., 128.., 0..128, ..]);
+        (number && pairs.len() >= 2 && (end != End::Damage || cut)) || is_named(input)
     }
 
     fn parse(&self, input: &Input<'_>, emit: &mut Emit<'_>) -> Outcome {
