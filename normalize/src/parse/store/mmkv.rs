@@ -49,7 +49,7 @@ impl Parser for Mmkv {
         let cut = item.size_bytes > input.head.len() as u64;
         let (pairs, end) = read(body, length(input.head).unwrap_or_default());
         // The number before the pairs is as long as the largest; no text has such bytes there.
-        let number = matches!(body, [128.., 128.., 128.., 0..128, ..]);
+        let number = matches!(body, [128..=255, 128..=255, 128..=255, 0..=127, ..]);
         (number && pairs.len() >= 2 && (end != End::Damage || cut)) || is_named(input)
     }
 
