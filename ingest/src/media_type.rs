@@ -1,4 +1,6 @@
-//! Media types by content: the first bytes decide, never the name.
+//! Media types by content: the first bytes decide, and the name only of what shows nothing in them ([`stores::named`]).
+
+pub mod stores;
 
 /// First bytes of every SQLite database (<https://sqlite.org/fileformat2.html>).
 const SQLITE: &[u8] = b"SQLite format 3\0";
@@ -30,6 +32,11 @@ pub const DBX: &str = "application/x-outlook-express-dbx";
 /// Text without another type.
 pub const TEXT: &str = "text/plain";
 
+/// The media type of an item whose content begins with `head`.
+pub fn of_item(head: &[u8], path: &str) -> Option<&'static str> {
+    of(head).or_else(|| stores::named(path))
+}
+
 /// The media type of content that begins with `head`; `None` if its first bytes say nothing.
 pub fn of(head: &[u8]) -> Option<&'static str> {
     if head.starts_with(SQLITE) {
@@ -54,13 +61,16 @@ pub fn of(head: &[u8]) -> Option<&'static str> {
     if matches!(head, [0xcf, 0xad, 0x12, 0xfe, 0xc5 | 0xc6, 0xfd, 0x74 | 0x75, 0x6f, ..]) {
         return Some(DBX);
     }
+    if let Some(store) = stores::of(head) {
+        return Some(store);
+    }
     if let Some(kind) = infer::get(head)
         && kind.matcher_type() != infer::MatcherType::Text
     {
         return Some(kind.mime_type());
     }
     // Mail may hold anything behind its headers.
-    mail_type(head).or_else(|| is_text(head).then(|| text_type(head)))
+    mail_type(head).or_else(|| is_text(head).then(|| text_type(head))).or_else(|| stores::unknown(head))
 }
 
 /// Mail by its first lines: a mailbox's dividing line (RFC 4155) with a header behind it, or a header that only mail begins with.

@@ -107,9 +107,51 @@ impl<'l> Plist<'l> {
     }
 }
 
+impl Plist<'_> {
+    /// Visits every value with the way to it and its place in the list's bytes. Of a binary list each object is visited once, however
+    /// many refer to it, and the values of a keyed archive under the names that it gives them.
+    pub fn each(&self, visit: &mut dyn FnMut(&[String], Value, (u64, u64))) {
+        match &self.0 {
+            Form::Binary(list) => list.each(visit),
+            Form::Xml(document) => document.each(visit),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn every(content: &[u8]) -> Vec<(String, Value)> {
+        let mut values = Vec::new();
+        let list = Plist::open(content).unwrap();
+        list.each(&mut |keys, value, _| values.push((keys.join("/"), value)));
+        values
+    }
+
+    #[test]
+    fn every_value_is_visited_once_under_its_name() {
+        let bytes = unhex(PLAIN);
+        let names = |values: &[(String, Value)]| values.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        let binary = every(&bytes);
+        assert_eq!(names(&binary), ["a/b/0", "a/b/1", "a/b/2", "a/b/3", "a/b/4", "a/b/5", "a/b/6", "n"]);
+        let xml = every(XML.as_bytes());
+        assert_eq!(names(&xml), ["a/b/0", "a/b/1", "a/b/2", "a/b/3", "a/b/4", "a/b/5", "a/b/6", "n", "e"]);
+        assert_eq!(binary[1], ("a/b/1".to_owned(), Value::Text("zwei".into())));
+        let keyed = every(&unhex(KEYED));
+        assert!(keyed.contains(&("$top/root/name".to_owned(), Value::Text("Dara".into()))), "{keyed:?}");
+        // Objects of one array each that refer to themselves and to each other: each is visited once.
+        let mut circle = b"bplist00".to_vec();
+        circle.extend([0xa3, 1, 1, 0, 0xa2, 0, 1, 8, 12]);
+        circle.extend([0; 6]);
+        circle.extend([1, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 15]);
+        assert_eq!(every(&circle), []);
+        for cut in 0..bytes.len() {
+            if let Some(list) = Plist::open(&bytes[..cut]) {
+                list.each(&mut |_, _, _| {});
+            }
+        }
+    }
 
     pub fn unhex(hex: &str) -> Vec<u8> {
         hex.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()

@@ -39,6 +39,8 @@ pub struct Emit<'a> {
     last_thread: (String, String),
     accounts: HashSet<Id>,
     problems: HashSet<Id>,
+    /// What was found in values of stores.
+    valued: HashSet<Id>,
     flood: BTreeMap<Code, u64>,
     cap_problems: u64,
     /// How many bodies were put, by the item that announces them: the primary or a companion.
@@ -76,6 +78,7 @@ impl<'a> Emit<'a> {
             last_thread: (String::new(), String::new()),
             accounts: HashSet::new(),
             problems: HashSet::new(),
+            valued: HashSet::new(),
             flood: BTreeMap::new(),
             cap_problems,
             announced: HashMap::new(),

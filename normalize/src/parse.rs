@@ -1,5 +1,6 @@
 //! What is not SQLite, or more than a definition can say: one file a format.
 
+mod berkeley;
 mod chat_export;
 mod device;
 mod document;
@@ -9,13 +10,14 @@ mod lines;
 mod mail;
 mod node;
 mod picture;
+pub mod store;
 mod telegram_config;
 mod telegram_export;
 mod telegram_html;
 mod telegram_locked;
 mod ufdr;
 mod vcard;
-mod wallet;
+pub mod wallet;
 mod whatsapp_owner;
 mod whatsapp_text;
 mod wifi;
@@ -116,6 +118,8 @@ pub const PARSERS: &[&dyn Parser] = &[
     &vcard::Vcard,
     &mail::Mail,
     &wallet::Wallet,
+    &wallet::bitcoin::BitcoinCore,
+    &wallet::bitcoin::Bitcoinj,
     &leveldb::LevelDb,
     &whatsapp_owner::WhatsappOwner,
     &whatsapp_text::WhatsappText,
@@ -136,4 +140,8 @@ pub const PARSERS: &[&dyn Parser] = &[
     &document::pdf::PdfDocument,
     &document::ole::Ole,
     &picture::Picture,
+    &store::Preferences,
+    &store::PropertyList,
+    &store::Realm,
+    &store::Mmkv,
 ];

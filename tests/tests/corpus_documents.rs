@@ -268,3 +268,67 @@ fn wallets() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// Wallets of Bitcoin Core and its kin: as many keys and descriptors as `db_dump` and `sqlite3` count in them, one encrypted master key, the
+/// chain, and an address that the manifest's independent scan names.
+#[test]
+fn core_wallets() {
+    let samples: [(&str, &str, &str, usize, usize, Option<&str>); 5] = [
+        (
+            "dogecoincore-1.14.2-wallet.dat",
+            "dogecoin",
+            "public_key",
+            203,
+            1,
+            Some("D9tUWRmNkEadHWd5JSvcz5yW9rxHhs196m"),
+        ),
+        ("litecoincore-0.18.1-wallet.dat", "litecoin", "public_key", 4002, 1, None),
+        ("bitcoincore-0.21.1-wallet.dat", "bitcoin", "descriptor", 6, 1, None),
+        ("bitcoinj-wallet.wallet", "bitcoin", "public_key", 1, 1, None),
+        ("multibit.wallet.bitcoinj.clear", "bitcoin", "public_key", 1, 0, None),
+    ];
+    let set = Set::load(None).unwrap();
+    let mut wrong = Vec::new();
+    for (sample, chain, what, wanted, vaults_wanted, address) in samples {
+        let Some(path) = corpus(&format!("wallets/btcrecover/{sample}")) else { return };
+        let (mut keys, mut vaults, mut found, mut named) = (0, 0, ItemStatus::Plain, address.is_none());
+        for body in Unit::of(&path).read(&set) {
+            match body {
+                Body::Record(Record::Account(account)) => {
+                    keys += usize::from(account.extra.is_some_and(|extra| extra.contains(&format!("\"{what}\":"))));
+                    named |= address == Some(account.account_key.as_str());
+                    if account.chain.as_deref() != Some(chain) {
+                        wrong.push(format!("{sample}: chain {:?}", account.chain));
+                    }
+                }
+                Body::Secret(secret) if secret.kind == SecretKind::Vault => vaults += 1,
+                Body::Item(item) => found = item.status,
+                Body::Problem(problem) => wrong.push(format!("{sample}: {}", problem.detail)),
+                Body::Ledger(row) => assert!(row.adds_up(), "{row:?}"),
+                _ => {}
+            }
+        }
+        if found != ItemStatus::Parsed || keys != wanted || vaults != vaults_wanted || !named {
+            wrong.push(format!("{sample}: {}, {keys} keys, {vaults} vaults, named {named}", found.name()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// MetaMask's state on an iPhone has twelve transactions (`grep -o transactionHash`): one that came, others that went.
+#[test]
+fn transactions_of_a_phone() {
+    let Some(path) = corpus("wallets/btcrecover/metamask.ios.persist-root") else { return };
+    let (mut came, mut went, mut tokens) = (0, 0, 0);
+    for body in Unit::of(&path).read(&Set::load(None).unwrap()) {
+        if let Body::Record(Record::Message(message)) = body {
+            assert_eq!(message.message_type.as_deref(), Some("transaction"));
+            assert!(message.sent.is_some_and(|sent| sent.utc_us.is_some()));
+            came += u32::from(message.outgoing == Some(false));
+            went += u32::from(message.outgoing == Some(true));
+            tokens += u32::from(message.extra.is_some_and(|extra| extra.contains("token_to")));
+        }
+    }
+    assert_eq!(came + went, 12, "{came} came, {went} went");
+    assert!(came > 0 && tokens > 0, "{tokens} of tokens");
+}

@@ -178,7 +178,12 @@ fn reading_twice_gives_the_same_bodies() {
 #[test]
 fn recovered_rows_read_like_live_ones() {
     let set = set();
-    for case in Case::all().iter().filter(|case| case.is_database()) {
+    // What code reads of a database is no query that rows could be swapped into.
+    let defined = |case: &Case| {
+        let owner = case.folder.parent().and_then(Path::file_name).unwrap().to_string_lossy().into_owned();
+        set.artifacts().iter().any(|artifact| artifact.name == owner)
+    };
+    for case in Case::all().iter().filter(|case| case.is_database() && defined(case)) {
         let live = case.unit().read_database(&set);
         let recovered = case.unit().read_as_recovered(&set);
         agree(&recovered, &case.name());

@@ -38,7 +38,7 @@ impl Worker<'_> {
         let mut reader = source.reader();
         let (filled, error) = read::fill(&mut reader, head);
         let head = &head[..filled];
-        item.media_type = media_type::of(head).map(str::to_owned);
+        item.media_type = media_type::of_item(head, &item.path).map(str::to_owned);
         if let Some(backup) = self.exhibited.backups.get(&listed.path) {
             let reading = self.hash(&item, &[], &mut source.reader())?;
             let item = self.compare(item, &reading, listed, &source)?;
@@ -140,7 +140,7 @@ impl Worker<'_> {
         let told = item.size_bytes;
         let (filled, error) = read::fill(&mut capped, head);
         let head = &head[..filled];
-        item.media_type = media_type::of(head).map(str::to_owned);
+        item.media_type = media_type::of_item(head, &item.path).map(str::to_owned);
         let stop = |stopped: bool, reading: &Reading| early_end(cap, told, stopped, reading);
         let (special, positioned, beside) = (self.special.take(), self.positioned.take(), self.beside.take());
         let path = item.path_raw.clone().unwrap_or_else(|| item.path.clone().into_bytes());

@@ -147,6 +147,75 @@ impl<'l> List<'l> {
         }
     }
 
+    /// Visits every value: objects in the order of their parents, each once.
+    pub fn each(&self, visit: &mut dyn FnMut(&[String], Value, (u64, u64))) {
+        let mut seen = std::collections::HashSet::new();
+        // What an archive is for comes before the table of its objects.
+        if let Some(top) = self.child(self.top, "$top") {
+            self.visit(top, &mut vec!["$top".to_owned()], &mut seen, visit);
+        }
+        self.visit(self.top, &mut Vec::new(), &mut seen, visit);
+    }
+
+    fn visit(
+        &self,
+        index: u64,
+        keys: &mut Vec<String>,
+        seen: &mut std::collections::HashSet<u64>,
+        visit: &mut dyn FnMut(&[String], Value, (u64, u64)),
+    ) {
+        let Some(index) = self.follow(index).filter(|_| keys.len() < DEPTH) else { return };
+        if !seen.insert(index) {
+            return;
+        }
+        let Some(object) = self.object(index) else { return };
+        let place =
+            || self.content.len().checked_sub(object.body.len()).and_then(|at| u64::try_from(at).ok()).unwrap_or_default();
+        match object.kind {
+            10..=12 => {
+                for number in 0..object.count {
+                    let Some(element) = self.element(&object, number) else { return };
+                    keys.push(number.to_string());
+                    self.visit(element, keys, seen, visit);
+                    keys.pop();
+                }
+            }
+            13 => {
+                for (name, value) in self.named(&object) {
+                    keys.push(name);
+                    self.visit(value, keys, seen, visit);
+                    keys.pop();
+                }
+            }
+            kind => {
+                if let Some(value) = self.scalar(index) {
+                    let wide = if kind == 6 { object.count.saturating_mul(2) } else { object.count };
+                    visit(keys, value, (place(), u64::try_from(wide).unwrap_or_default()));
+                }
+            }
+        }
+    }
+
+    /// Names and values of a dictionary; of an archived one (`NS.keys`, `NS.objects`) those that it stands for.
+    fn named(&self, object: &Object<'l>) -> Vec<(String, u64)> {
+        let name = |index| match self.follow(index).and_then(|index| self.scalar(index)) {
+            Some(Value::Text(name)) => name,
+            Some(Value::Integer(number)) => number.to_string(),
+            _ => String::new(),
+        };
+        let pairs: Vec<(String, u64)> = (0..object.count)
+            .map_while(|at| Some((name(self.element(object, at)?), self.element(object, object.count.checked_add(at)?)?)))
+            .collect();
+        let list = |wanted: &str| {
+            let (_, index) = pairs.iter().find(|(name, _)| name == wanted)?;
+            self.object(self.follow(*index)?).filter(|object| (10..=12).contains(&object.kind))
+        };
+        let Some((names, values)) = list("NS.keys").zip(list("NS.objects")) else { return pairs };
+        (0..names.count.min(values.count))
+            .map_while(|at| Some((name(self.element(&names, at)?), self.element(&values, at)?)))
+            .collect()
+    }
+
     /// Whether an object is that text.
     fn is(&self, index: u64, text: &str) -> bool {
         match self.object(index) {

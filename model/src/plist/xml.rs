@@ -116,6 +116,34 @@ impl Document {
         Some(at)
     }
 
+    /// Visits every value in the order of the document.
+    pub fn each(&self, visit: &mut dyn FnMut(&[String], Value, (u64, u64))) {
+        // Of each element its step, and how many elements without a key stood in it before.
+        let mut steps: Vec<String> = Vec::with_capacity(self.0.len());
+        let mut counts = vec![0_usize; self.0.len()];
+        for (at, node) in self.0.iter().enumerate() {
+            let step = match (&node.key, counts.get_mut(node.parent)) {
+                (Some(key), _) => key.clone(),
+                (None, Some(count)) if node.tag != b"key" => {
+                    *count = count.saturating_add(1);
+                    count.saturating_sub(1).to_string()
+                }
+                _ => String::new(),
+            };
+            steps.push(step);
+            let Some(value) = self.scalar(node) else { continue };
+            let (mut keys, mut walked) = (Vec::new(), at);
+            // The first element is the list itself, the second its only value.
+            while walked > 1 && keys.len() <= DEPTH {
+                let (Some(step), Some(inner)) = (steps.get(walked), self.0.get(walked)) else { break };
+                keys.push(step.clone());
+                walked = inner.parent;
+            }
+            keys.reverse();
+            visit(&keys, value, (node.range.0, node.range.1.saturating_sub(node.range.0)));
+        }
+    }
+
     fn children(&self, parent: usize) -> impl Iterator<Item = usize> {
         let all = self.0.iter().enumerate().skip(parent.saturating_add(1));
         all.filter(move |(_, node)| node.parent == parent && node.tag != b"key").map(|(at, _)| at)

@@ -3,7 +3,8 @@
 use super::schema::{Fit, Schema};
 use super::{Artifact, Query, Set, Variant, carved, lava, query, shadow, unknown};
 use crate::emit::Emit;
-use crate::parse::{Input, Outcome};
+use crate::parse::wallet::bitcoin;
+use crate::parse::{Input, Outcome, store};
 use crate::recover::Recovered;
 use crate::scratch::{self, Evidence};
 use model::{Code, State};
@@ -48,6 +49,10 @@ pub fn read_database(input: &Input<'_>, set: &Set, emit: &mut Emit<'_>) -> Outco
             complete &= read_recovered(&mut evidence, artifact, variant, &schema, recovered, emit);
         }
     }
+    let wallet = bitcoin::read_database(&evidence.connection, input.folder, input.limits.recover_rows, &schema, emit);
+    read |= wallet.is_some();
+    complete &= wallet.unwrap_or(true);
+    read |= store::read_database(&evidence.connection, &schema, emit);
     if let Some(detail) = lava::others(&evidence.connection, &schema, &imported) {
         emit.problem(Code::Unrecognized, detail);
     } else if !read && let Some(detail) = unknown::message_like(&evidence.connection, &schema) {

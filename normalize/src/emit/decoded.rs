@@ -57,6 +57,24 @@ impl Emit<'_> {
         }
     }
 
+    /// Finds observables and secrets in a value of a store, with its key before it: what the key says holds up a weak value. The range is
+    /// that of the value in the item; where its bytes stand there as they are given (`verbatim`), a find has its own place. The same
+    /// find at the same place is put once.
+    pub fn value(&mut self, name: &str, key: &str, text: &str, range: (u64, u64), verbatim: bool) {
+        let whole = format!("{key}: {text}");
+        let start = (whole.len() - text.len()) as u64;
+        for mut find in find_in_text(&whole) {
+            let Some(at) = find.offset.checked_sub(start) else { continue };
+            find.offset = at;
+            let range = if verbatim { (range.0.saturating_add(at), find.length) } else { range };
+            let (finder, encoding) = (Finder::Decoded, find.encoding);
+            let body = self.seen(Spot { finder, record: None, field: name, range: Some(range), encoding, row: None }, find);
+            if self.valued.insert(body.id()) {
+                self.put(body);
+            }
+        }
+    }
+
     /// Puts a secret that the format names as one; `field` is the way to it. The same secret at the same place twice is the caller's to
     /// leave out.
     pub fn secret(&mut self, kind: SecretKind, value: String, detail: &str, field: &str, place: &Locator) {
@@ -99,6 +117,23 @@ mod tests {
             })
             .collect();
         assert_eq!(sighted, [("TJRyWwFs9wTFGZg3JbrVriFbNfCug5tDeC", Some("stream 4"), Some(7), Some(1))]);
+    }
+
+    #[test]
+    fn a_value_has_its_own_place_and_is_held_up_by_its_key() {
+        let bodies = Scratch::new("store", b"0123456789").run(|_, emit| {
+            let weak = "0x66f9c09118b1c726bc24811a611baf60af42070a";
+            emit.value("/wallet_address", "wallet_address", weak, (4, 42), true);
+            emit.value("/wallet_address", "wallet_address", weak, (4, 42), true);
+            emit.value("/n", "n", "pay TJRyWwFs9wTFGZg3JbrVriFbNfCug5tDeC", (100, 60), false);
+            Outcome::parsed()
+        });
+        let sighted: Vec<_> = bodies
+            .iter()
+            .filter_map(|body| if let Body::Sighting(sighting) = body { Some(sighting) } else { None })
+            .map(|sighting| (sighting.field.as_deref(), sighting.field_offset, sighting.byte_offset, sighting.byte_length))
+            .collect();
+        assert_eq!(sighted, [(Some("/wallet_address"), Some(0), Some(4), Some(42)), (Some("/n"), Some(4), Some(100), Some(60))]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufReader};
 
-mod abx;
+pub mod abx;
 mod android;
 mod dump;
 mod ios;

@@ -1,4 +1,5 @@
-//! LevelDB: the stores of browser extensions. Wallets among them are read by [`super::wallet`]; compressed blocks are scanned decoded.
+//! LevelDB: the stores of browser extensions and of pages. Every value, old ones too, goes through the sweep of [`super::store`], which knows
+//! wallets by their content; compressed blocks are scanned decoded.
 //!
 //! Logs hold batches of writes in order, old values too, until they are compacted into tables
 //! (<https://github.com/google/leveldb/blob/main/doc/log_format.md>, `table_format.md`). Of one key the write with the highest sequence
@@ -7,27 +8,14 @@
 mod log;
 mod table;
 
-use super::wallet::{self, Accounts};
+use super::store::{Place, Sweep, clone};
 use crate::emit::{Emit, Part};
-use crate::parse::node::Node;
 use crate::parse::{Input, Outcome, Parser};
 use model::{Code, State};
 use std::collections::HashMap;
 
 /// Largest file that is read, bytes: LevelDB begins a new one at 4 MiB, and at 64 MiB in the largest settings met.
 const FILE_BYTES_MAX: u64 = 128 << 20;
-/// Extensions by the folder of their store, and the wallets they are.
-const EXTENSIONS: [(&str, &str); 8] = [
-    ("nkbihfbeogaeaoehlefnkodbefgpgknn", "MetaMask"),
-    ("ejbalbakoplchlghecdalmeeeajnimhm", "MetaMask"),
-    ("ibnejdfjmmkpcnlpebklmnkoeoihofec", "TronLink"),
-    ("bfnaelmomeimhlpmgjnjophhpkkoljpa", "Phantom"),
-    ("egjidjbpglichdcondbcbdnbeeppgdph", "Trust Wallet"),
-    ("fhbohimaelbohpjbbldcngcnapndodjp", "Binance Wallet"),
-    ("mcohilncbfahbmgdjkbpemcciiolgcge", "OKX Wallet"),
-    ("fnjhmkhhmkbjkkabndcnnogagogbneec", "Ronin Wallet"),
-];
-
 /// One write.
 struct Write {
     key: Vec<u8>,
@@ -55,7 +43,7 @@ impl Parser for LevelDb {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn identify(&self, input: &Input<'_>) -> bool {
@@ -79,7 +67,7 @@ impl Parser for LevelDb {
         } else {
             return Outcome::plain();
         };
-        wallets(input, &found, emit);
+        sweep(&found, emit);
         for detail in &found.damage {
             emit.problem(Code::DocumentDamaged, detail.as_str());
         }
@@ -87,33 +75,39 @@ impl Parser for LevelDb {
     }
 }
 
-/// Reads the values that are states of a wallet, the newest first: what an older one repeats is told once.
-fn wallets(input: &Input<'_>, found: &Found, emit: &mut Emit<'_>) {
-    let path = &input.unit.primary.item.path;
-    let app = EXTENSIONS.iter().find(|(folder, _)| path.contains(folder)).map(|(_, app)| *app);
+/// Sweeps the values, the newest first: what an older one repeats is told once.
+fn sweep(found: &Found, emit: &mut Emit<'_>) {
     let mut order: Vec<&Write> = found.writes.iter().collect();
     order.sort_by_key(|write| std::cmp::Reverse((write.sequence, write.range.0)));
     // Of each key, whether its newest write was a deletion.
     let mut newest: HashMap<&[u8], bool> = HashMap::new();
-    let mut accounts = Accounts::new(emit);
-    accounts.app = app;
+    let mut sweep = Sweep::new("LevelDB", emit);
     for write in order {
         let first = !newest.contains_key(write.key.as_slice());
         let deleted = *newest.entry(&write.key).or_insert(write.value.is_none());
-        let Some(text) = write.value.as_deref().and_then(text) else { continue };
-        accounts.state = match (first, deleted) {
+        let Some(value) = write.value.as_deref() else { continue };
+        sweep.state(match (first, deleted) {
             (true, false) => State::Live,
             (false, false) => State::Superseded,
             (_, true) => State::Recovered,
-        };
-        let name: String = String::from_utf8_lossy(&write.key).chars().filter(|character| !character.is_control()).collect();
-        let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
-        let root = Node::inside(&text, &pointer, write.range);
-        if root.is_object() && wallet::metamask::is_state(&text) {
-            wallet::metamask::read_state(&root, &mut accounts);
+        });
+        // A page's local storage has its origin before the key, and a zero and a byte for the encoding between them.
+        let parts: Vec<String> = write.key.split(|byte| *byte == 0).map(name).filter(|part| !part.is_empty()).collect();
+        let keys: Vec<&str> = parts.iter().map(String::as_str).collect();
+        let place = Place { keys: &keys, range: write.range, verbatim: false };
+        // What pages and extensions put into IndexedDB is neither text nor JSON.
+        match (text(value), clone::v8(value)) {
+            (_, Some(cloned)) => sweep.cloned(place, cloned),
+            (Some(text), None) => sweep.text(place, &text),
+            (None, None) => sweep.bytes(place, value),
         }
     }
-    accounts.finish_found("accounts");
+    sweep.finish();
+}
+
+/// A part of a key as text.
+fn name(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).chars().filter(|character| !character.is_control()).collect()
 }
 
 /// A value as text: JSON as extensions store it, or a string of a page's local storage, with a byte before it for its encoding.

@@ -4,12 +4,16 @@
 //! encrypted text. Extension stores are in [`super::leveldb`].
 
 mod accounts;
+pub mod apps;
+pub mod bitcoin;
 mod electrum;
+pub mod json;
 pub mod keystore;
 pub mod metamask;
 mod sealed;
+pub mod shape;
 
-pub use accounts::Accounts;
+pub use accounts::{Accounts, Entry};
 
 use crate::emit::Emit;
 use crate::parse::node::Node;

@@ -7,6 +7,7 @@ pub const MAGIC: &[u8] = b"ABX\0";
 /// Commands (lower half of a token): those that end or open elements, hold text, or an attribute of the element opened last.
 const END_DOCUMENT: u8 = 1;
 const START_TAG: u8 = 2;
+const TEXT: u8 = 4;
 const ATTRIBUTE: u8 = 15;
 /// Types (upper half): nothing, a string, a string of the pool, bytes to be shown as hex or base64, numbers, truth.
 const NULL: u8 = 1;
@@ -25,13 +26,15 @@ const FALSE: u8 = 13;
 /// In place of a number in the pool: the string follows, and joins the pool.
 const NEW: u16 = 0xffff;
 
-/// An element with its attributes; its text is not kept.
+/// An element with its attributes and the text right behind its start.
 #[derive(Debug, Default, PartialEq)]
 pub struct Element {
     /// Its name.
     pub name: String,
     /// Names and values, in order; numbers and truths as text.
     pub attributes: Vec<(String, String)>,
+    /// The text before any element in it.
+    pub text: String,
     /// First byte of it, and how many with its attributes.
     pub range: (u64, u64),
 }
@@ -139,6 +142,7 @@ pub fn elements(bytes: &[u8], told: &mut dyn FnMut(&Element)) -> Result<(), u64>
         let Some([token]) = reader.number() else { break };
         let (command, kind) = (token & 15, token >> 4);
         if command != ATTRIBUTE
+            && command != TEXT
             && let Some(element) = open.take()
         {
             told(&element);
@@ -155,6 +159,7 @@ pub fn elements(bytes: &[u8], told: &mut dyn FnMut(&Element)) -> Result<(), u64>
         match (command, &mut open) {
             (START_TAG, _) => open = Some(Element { name: value, range: (start as u64, 0), ..Element::default() }),
             (ATTRIBUTE, Some(element)) => element.attributes.push((name, value)),
+            (TEXT, Some(element)) => element.text.push_str(&value),
             (END_DOCUMENT, _) => return Ok(()),
             _ => {}
         }
@@ -176,7 +181,12 @@ mod tests {
     fn read(bytes: &[u8]) -> (Vec<Element>, Result<(), u64>) {
         let mut elements = Vec::new();
         let ended = super::elements(bytes, &mut |element| {
-            elements.push(Element { name: element.name.clone(), attributes: element.attributes.clone(), range: element.range })
+            elements.push(Element {
+                name: element.name.clone(),
+                attributes: element.attributes.clone(),
+                text: element.text.clone(),
+                range: element.range,
+            })
         });
         (elements, ended)
     }
@@ -210,7 +220,7 @@ mod tests {
         assert_eq!(values, ["hi", "b", "dead", "-2", "100", "7", "1.5", "true", "false"]);
         assert_eq!((elements[0].attribute("g"), elements[0].attribute("z")), (Some("7"), None));
         assert_eq!((elements.len(), elements[1].name.as_str(), elements[1].range.1), (2, "a", 3));
-        assert_eq!(elements[0].range.0, 5);
+        assert_eq!((elements[0].range.0, elements[0].text.as_str()), (5, "text"));
     }
 
     /// U+1F600 as Java's `DataOutputStream.writeUTF` has it (JVMS 4.4.7), and in plain UTF-8.

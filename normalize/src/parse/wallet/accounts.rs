@@ -2,7 +2,8 @@
 
 use crate::emit::Emit;
 use crate::parse::node::Node;
-use model::record::{Account, Record};
+use model::record::{Account, Message, Record};
+use model::time::Stamp;
 use model::{Locator, SecretKind, State};
 use serde_json::{Map, Value};
 use std::collections::HashSet;
@@ -26,31 +27,86 @@ pub struct Entry {
     pub extra: Map<String, Value>,
 }
 
-/// What tells accounts and secrets, and counts them.
+/// A transaction as a wallet has it. There is no table for transactions: each is a message of type `transaction`, whose key is its id.
+#[derive(Default)]
+pub struct Transfer {
+    /// Name of the wallet app or format.
+    pub app: &'static str,
+    /// Chain in the words of `observable.chain`.
+    pub chain: String,
+    /// Its id (hash) on the chain.
+    pub id: String,
+    /// Address it came from, where there is one.
+    pub from: Option<String>,
+    /// Address it went to, where there is one.
+    pub to: Option<String>,
+    /// Whether the wallet sent it.
+    pub outgoing: Option<bool>,
+    /// When it was sent.
+    pub sent: Option<Stamp>,
+    /// When the wallet first saw it.
+    pub received: Option<Stamp>,
+    /// The user's words.
+    pub note: Option<String>,
+    /// `confirmed`, `failed`, … as the wallet says.
+    pub status: Option<String>,
+    /// Anything else.
+    pub extra: Map<String, Value>,
+}
+
+/// What tells accounts, secrets and transactions, and counts them.
 pub struct Accounts<'r, 'e> {
     /// The way out.
     pub emit: &'r mut Emit<'e>,
     /// Whether what follows is what the wallet shows now.
     pub state: State,
     /// The wallet, where something else than the content says it.
-    pub app: Option<&'static str>,
+    pub app: Option<String>,
     seen: u64,
     put: u64,
-    told: HashSet<(&'static str, String)>,
+    told: HashSet<(String, String)>,
+    /// Labels that were told, by app and address.
+    labels: HashSet<(String, String, String)>,
+    /// Addresses whose keys the wallet holds, in lower case.
+    own: HashSet<String>,
+    /// Transactions that wait for all accounts to be told.
+    waiting: Vec<(Transfer, Locator, State)>,
+    transfers: HashSet<String>,
+    transfers_seen: u64,
     secrets: HashSet<(SecretKind, String)>,
 }
 
 impl<'r, 'e> Accounts<'r, 'e> {
     /// Begins.
     pub fn new(emit: &'r mut Emit<'e>) -> Accounts<'r, 'e> {
-        Accounts { emit, state: State::Live, app: None, seen: 0, put: 0, told: HashSet::new(), secrets: HashSet::new() }
+        Accounts {
+            emit,
+            state: State::Live,
+            app: None,
+            seen: 0,
+            put: 0,
+            told: HashSet::new(),
+            labels: HashSet::new(),
+            own: HashSet::new(),
+            waiting: Vec::new(),
+            transfers: HashSet::new(),
+            transfers_seen: 0,
+            secrets: HashSet::new(),
+        }
     }
 
-    /// Tells an account. One that was told already, by a newer state or another part of the file, is counted only.
+    /// Tells an account. One that was told already, by a newer state or another part of the file, is counted only, unless an older state
+    /// had another label for it.
     pub fn tell(&mut self, entry: Entry, place: Locator) {
         self.seen = self.seen.saturating_add(1);
-        let app = self.app.unwrap_or(entry.app);
-        if entry.key.is_empty() || !self.told.insert((app, entry.key.clone())) {
+        let app = self.app.clone().unwrap_or_else(|| entry.app.to_owned());
+        if entry.is_owner == Some(true) {
+            self.own.insert(entry.key.to_lowercase());
+        }
+        let fresh = self.told.insert((app.clone(), entry.key.clone()));
+        let label = entry.label.as_deref().unwrap_or_default().trim();
+        let labelled = !label.is_empty() && self.labels.insert((app.clone(), entry.key.clone(), label.to_owned()));
+        if entry.key.is_empty() || !(fresh || labelled && self.state != State::Live) {
             return;
         }
         let mut provenance = self.emit.provenance(place);
@@ -58,7 +114,7 @@ impl<'r, 'e> Accounts<'r, 'e> {
         let extra = (!entry.extra.is_empty()).then(|| Value::Object(entry.extra).to_string());
         let account = Record::Account(Account {
             provenance,
-            app: app.to_owned(),
+            app,
             account_key: entry.key,
             display_name: entry.label.filter(|label| !label.trim().is_empty()),
             is_owner: entry.is_owner,
@@ -73,10 +129,64 @@ impl<'r, 'e> Accounts<'r, 'e> {
         self.put = self.put.saturating_add(u64::from(put));
     }
 
+    /// Tells a transaction. One whose id was told already is counted only.
+    pub fn transfer(&mut self, transfer: Transfer, place: Locator) {
+        self.transfers_seen = self.transfers_seen.saturating_add(1);
+        if !self.transfers.insert(transfer.id.clone()) {
+            return;
+        }
+        self.waiting.push((transfer, place, self.state));
+    }
+
+    /// Puts a transaction. Which side is the wallet's own says whether it was sent, where the wallet does not.
+    fn put_transfer(&mut self, transfer: Transfer, place: Locator, state: State) {
+        let mut provenance = self.emit.provenance(place);
+        provenance.state = state;
+        let own = |side: &Option<String>| side.as_ref().is_some_and(|address| self.own.contains(&address.to_lowercase()));
+        let told = match (own(&transfer.from), own(&transfer.to)) {
+            (true, _) => Some(true),
+            (false, true) => Some(false),
+            _ => None,
+        };
+        let mut extra = Map::from_iter([("chain".to_owned(), Value::String(transfer.chain))]);
+        for (name, value) in [("from", &transfer.from), ("to", &transfer.to)] {
+            extra.extend(value.clone().map(|value| (name.to_owned(), Value::String(value))));
+        }
+        extra.extend(transfer.extra);
+        let message = Message {
+            provenance,
+            app: self.app.clone().unwrap_or_else(|| transfer.app.to_owned()),
+            thread_key: None,
+            sender: transfer.from,
+            recipient: transfer.to,
+            outgoing: transfer.outgoing.or(told),
+            sent: transfer.sent,
+            received: transfer.received,
+            edited: None,
+            text: transfer.note.filter(|note| !note.is_empty()),
+            subject: None,
+            message_type: Some("transaction".to_owned()),
+            message_key: Some(transfer.id),
+            quoted_key: None,
+            quoted_text: None,
+            quoted_sender: None,
+            forwarded: None,
+            status: transfer.status,
+            extra: Some(Value::Object(extra).to_string()),
+        };
+        // Only threads and accounts can have been told before.
+        let _put = self.emit.record(Record::Message(Box::new(message)));
+    }
+
     /// Tells a secret, once.
     pub fn secret(&mut self, kind: SecretKind, value: String, detail: &str, node: &Node<'_>) {
+        self.keep(kind, value, detail, node.pointer(), &node.place());
+    }
+
+    /// Tells a secret that stands at a place, once; `field` is the way to it.
+    pub fn keep(&mut self, kind: SecretKind, value: String, detail: &str, field: &str, place: &Locator) {
         if !value.is_empty() && self.secrets.insert((kind, value.clone())) {
-            self.emit.secret(kind, value, detail, node.pointer(), &node.place());
+            self.emit.secret(kind, value, detail, field, place);
         }
     }
 
@@ -84,6 +194,8 @@ impl<'r, 'e> Accounts<'r, 'e> {
     pub fn finish_found(self, source: &str) {
         if self.seen > 0 {
             self.finish(source);
+        } else {
+            self.finish_transfers();
         }
     }
 
@@ -91,6 +203,18 @@ impl<'r, 'e> Accounts<'r, 'e> {
     pub fn finish(self, source: &str) {
         let reason = (self.put < self.seen).then(|| format!("{} told already or empty", self.seen - self.put));
         self.emit.ledger(source, "account", None, self.seen, self.put, reason);
+        self.finish_transfers();
+    }
+
+    fn finish_transfers(mut self) {
+        for (transfer, place, state) in std::mem::take(&mut self.waiting) {
+            self.put_transfer(transfer, place, state);
+        }
+        let told = self.transfers.len() as u64;
+        let reason = (told < self.transfers_seen).then(|| format!("{} told already", self.transfers_seen - told));
+        if self.transfers_seen > 0 {
+            self.emit.ledger("transactions", "message", None, self.transfers_seen, told, reason);
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 //! Keys as in Electrum's `wallet_db.py`: `addresses` or, before 4.0, `addr_history` lists what the wallet watches, `keystore` (`x1/`, `x2/`, …
 //! in wallets of several signers) holds its keys, `labels` the user's words for addresses and transactions.
 
+mod history;
+
 use super::Accounts;
 use super::accounts::Entry;
 use crate::emit::Emit;
@@ -67,6 +69,7 @@ pub fn read(text: &str, offset: u64, emit: &mut Emit<'_>) -> Outcome {
     let holds = holds_keys(&root);
     addresses(&root, &labels, holds, &mut accounts);
     keys(&root, holds, &mut accounts);
+    history::tell(&root, &labels, is_testnet(&root), &mut accounts);
     let whole = patches(rest, offset.saturating_add(wallet.len() as u64), holds, &mut accounts);
     accounts.finish("addresses");
     if whole {
@@ -86,6 +89,13 @@ fn holds_keys(root: &Node<'_>) -> bool {
         })
     };
     holds(root) || stores.into_iter().any(|(_, store)| holds(&store))
+}
+
+/// Whether a wallet's addresses are those of the test network.
+fn is_testnet(root: &Node<'_>) -> bool {
+    let listed = root.at(&["addresses", "receiving"]).and_then(|list| list.elements().first().and_then(Node::string));
+    let address = listed.or_else(|| Some(root.get("addr_history")?.members().into_iter().next()?.0));
+    address.is_some_and(|address| entry(address, None, Map::new(), false).chain == "bitcoin_testnet")
 }
 
 /// An address or key; whose keys the wallet does not hold, nobody says whose it is.

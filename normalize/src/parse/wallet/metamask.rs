@@ -4,6 +4,7 @@
 
 use super::Accounts;
 use super::accounts::Entry;
+use super::json;
 use crate::parse::node::Node;
 use model::{Code, SecretKind};
 use serde_json::{Map, Value};
@@ -36,6 +37,7 @@ pub fn read_persisted(root: &Node<'_>, accounts: &mut Accounts<'_, '_>) {
             Some(state) => read_state(&state, accounts),
             None => read_state(&inner, accounts),
         }
+        json::walk(&inner, "", false, APP, accounts);
     }
 }
 
@@ -99,7 +101,8 @@ fn vault(node: &Node<'_>, accounts: &mut Accounts<'_, '_>) {
     };
     if is_vault(&inner) {
         accounts.secret(SecretKind::Vault, inner.raw().to_owned(), "metamask", node);
-    } else if !matches!(inner.raw(), "" | "null" | "{}") {
+    } else if !matches!(inner.raw(), "" | "null" | "{}") && accounts.app.as_deref().is_none_or(|app| app == APP) {
+        // Other wallets call other things so.
         accounts.emit.problem(Code::ValueUndecodable, format!("{}: a vault of no known form", inner.pointer()));
     }
 }
