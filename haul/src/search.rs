@@ -21,7 +21,7 @@ pub fn search(arguments: &cli::Search) -> Result<u8> {
         let mut hits = Vec::new();
         let index = index(bundle, &arguments.index);
         let mut out = std::io::stdout().lock();
-        export::search::search(bundle, &query, index.as_ref(), &mut |hit: Hit| -> Result<()> {
+        let searched = export::search::search(bundle, &query, index.as_ref(), &mut |hit: Hit| -> Result<()> {
             count += 1;
             match arguments.output.as_str() {
                 "jsonl" => writeln!(out, "{}", json(bundle, &hit))?,
@@ -30,7 +30,8 @@ pub fn search(arguments: &cli::Search) -> Result<u8> {
                 _ => writeln!(out, "{}", line(&hit))?,
             }
             Ok(())
-        })?;
+        });
+        searched.map_err(usage)?;
         drop(out);
         for id in hits {
             let asked = cli::Explain { bundle: bundle.clone(), id, evidence: None, passwords: Vec::new(), key_files: Vec::new() };
@@ -39,6 +40,14 @@ pub fn search(arguments: &cli::Search) -> Result<u8> {
     }
     eprintln!("{count} rows");
     Ok(0)
+}
+
+/// Nothing was begun that could be gone on with: a usage error, whatever the cause.
+fn usage(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast::<export::Error>() {
+        Ok(error) => anyhow::anyhow!("{error}"),
+        Err(error) => error,
+    }
 }
 
 /// The lines of a watch list, as any editor writes it: UTF-8 or UTF-16 with its mark, `#` at the beginning or after a space begins a remark.
@@ -67,11 +76,12 @@ fn text_of(bytes: &[u8]) -> Option<String> {
 
 /// Words as they were typed; those that are one phone number together are one.
 pub fn words(words: &[String]) -> Vec<String> {
+    let words: Vec<String> = words.iter().filter(|word| !word.is_empty()).cloned().collect();
     let whole = words.join(" ");
     let folded = export::search::fold(&whole);
     match folded.starts_with(['+', '0', '(']) && export::search::number(&folded).is_some() {
         true => vec![whole],
-        false => words.to_vec(),
+        false => words,
     }
 }
 

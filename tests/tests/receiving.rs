@@ -64,7 +64,7 @@ fn the_receiving_units_page_works_as_it_is_written() {
     let entries = export::custody::check(&path("part.sqlite"), None).unwrap().chain.entries;
     let actions: Vec<_> = entries.iter().map(|entry| entry.action.as_str()).collect();
     assert_eq!(actions, ["open", "verify", "export"]);
-    assert!(words.contains("shared: Phnom Penh, in your keyring since 2"), "{words}");
+    assert!(words.contains("shared: signer: Phnom Penh, in your keyring since 2"), "{words}");
     for file in ["report.html", "csv", "stix.json", "stop", "both.sqlite.custody.jsonl", "part.html", "part/observable.csv"] {
         assert!(path(file).exists(), "{file}");
     }
