@@ -114,6 +114,7 @@ pub const PARSERS: &[&dyn Parser] = &[
     &ufdr::Ufdr,
     &vcard::Vcard,
     &mail::Mail,
+    &mail::pst::Pst,
     &wallet::Wallet,
     &leveldb::LevelDb,
     &whatsapp_owner::WhatsappOwner,

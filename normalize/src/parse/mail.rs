@@ -13,10 +13,12 @@ use std::io::BufReader;
 
 mod address;
 mod dbx;
+mod mapi;
 mod mbox;
 mod message;
 pub mod outlook;
 mod parts;
+pub mod pst;
 #[cfg(test)]
 mod tests;
 
