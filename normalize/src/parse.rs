@@ -6,7 +6,7 @@ mod document;
 mod json_stream;
 mod leveldb;
 mod lines;
-mod mail;
+pub(crate) mod mail;
 mod node;
 mod picture;
 mod telegram_config;

@@ -29,7 +29,7 @@ fn found(path: &Path) -> (usize, usize, usize) {
         match (&record, &record.provenance().locator) {
             (Record::Attachment(_), _) => attachments += 1,
             (Record::Message(_) | Record::Contact(_), Locator::Pointer { pointer, .. })
-                if pointer.starts_with("/part/") || pointer.contains("/attachment/") || pointer.matches('/').count() > 3 =>
+                if pointer.starts_with("/part/") || pointer.contains("/attachment/") || pointer.contains("__attach_") =>
             {
                 inner += 1;
             }

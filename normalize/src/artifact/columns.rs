@@ -467,7 +467,7 @@ mod tests {
         let row = rows.next().unwrap().unwrap();
         let locator = Locator::Row { table: "t".to_owned(), row_id: 1 };
         let nil = Id::default();
-        let provenance = Provenance { exhibit: nil, item: nil, locator, state: State::Live, definition: nil };
+        let provenance = Provenance { exhibit: nil, item: nil, locator, state: State::Live, definition: nil, part: None };
         let mut wrong = Vec::new();
         let mut cells = Cells { row, parent_table: "parents", wrong: &mut wrong };
         (columns.build(&mut cells, provenance, "App"), wrong)

@@ -24,6 +24,7 @@ mod file;
 mod folders;
 mod heap;
 mod lost;
+pub mod shown;
 mod sweep;
 #[cfg(test)]
 mod tests;

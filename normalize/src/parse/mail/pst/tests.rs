@@ -74,7 +74,7 @@ fn contacts_lists_and_calendars_are_read() {
         .iter()
         .filter_map(|record| if let Record::Contact(contact) = record { contact.display_name.as_deref() } else { None })
         .collect();
-    assert_eq!(contacts, ["contact name 1", "test dist list"]);
+    assert_eq!(contacts, ["test dist list", "contact name 1"]);
     let points: Vec<_> = records
         .iter()
         .filter_map(|record| if let Record::ContactPoint(point) = record { point.value.as_deref() } else { None })
