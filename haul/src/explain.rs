@@ -118,6 +118,9 @@ fn show(out: &mut dyn Write, place: &Place, folder: &Path, content: &Path) -> Re
     }
     if let Some(pointer) = &place.pointer {
         writeln!(out, "at {}", escape(pointer))?;
+        for (property, value) in normalize::raw::properties(folder, pointer)? {
+            writeln!(out, "  {property} = {value}")?;
+        }
     }
     if let Some((offset, length)) = place.range {
         writeln!(out, "bytes {offset} to {} ({length})", offset + length)?;

@@ -152,12 +152,17 @@ pub struct Provenance {
     pub state: State,
     /// The [`Definition`] that read it.
     pub definition: Id,
+    /// Which element of a list in that place, counted from 0, where the place holds several.
+    pub part: Option<u32>,
 }
 
 impl Provenance {
-    /// The id of the record of that kind at this place (kind, exhibit, item, locator, state).
+    /// The id of the record of that kind at this place (kind, exhibit, item, locator, state, and which element of a list).
     pub fn record_id(&self, kind: &str) -> Id {
-        self.record_id_at(kind, &self.locator)
+        match self.part {
+            None => self.record_id_at(kind, &self.locator),
+            Some(part) => Id::derive("record.part", &[self.record_id_at(kind, &self.locator).bytes(), &part.to_le_bytes()]),
+        }
     }
 
     /// The same place as if its row were of another state.

@@ -108,7 +108,7 @@ impl<'a> Emit<'a> {
     /// The provenance of a live record at a place of the primary item.
     pub fn provenance(&self, locator: Locator) -> Provenance {
         let item = &self.unit.primary.item;
-        Provenance { exhibit: item.exhibit, item: item.id, locator, state: State::Live, definition: self.definition }
+        Provenance { exhibit: item.exhibit, item: item.id, locator, state: State::Live, definition: self.definition, part: None }
     }
 
     /// Puts a record and the observables in its texts. False: a thread or account with that key was already told of, and the

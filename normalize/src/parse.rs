@@ -7,7 +7,7 @@ mod document;
 mod json_stream;
 mod leveldb;
 mod lines;
-mod mail;
+pub(crate) mod mail;
 mod node;
 mod picture;
 pub mod store;
@@ -117,6 +117,7 @@ pub const PARSERS: &[&dyn Parser] = &[
     &ufdr::Ufdr,
     &vcard::Vcard,
     &mail::Mail,
+    &mail::pst::Pst,
     &wallet::Wallet,
     &wallet::bitcoin::BitcoinCore,
     &wallet::bitcoin::Bitcoinj,

@@ -30,6 +30,14 @@ pub fn row(folder: &Path, table: &str, row_id: i64) -> rusqlite::Result<Vec<(Str
     })
 }
 
+/// The properties of a node of a mail store in a scratch folder, where the pointer of a record leads to one: names and values, escaped.
+///
+/// # Errors
+/// The world's: the file cannot be read.
+pub fn properties(folder: &Path, pointer: &str) -> std::io::Result<Vec<(String, String)>> {
+    crate::parse::mail::pst::shown::properties(&folder.join("main"), pointer)
+}
+
 /// Where the cell of a row lies in the database of a scratch folder: first byte and how many, overflow pages not counted. `None` where
 /// the row is not in a leaf of that table, or a log or journal beside the database may hold a later page.
 ///

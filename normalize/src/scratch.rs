@@ -160,7 +160,9 @@ fn authorize(tables: &BTreeSet<String>, context: &AuthContext<'_>) -> Authorizat
     let allowed = match context.action {
         AuthAction::Select => true,
         AuthAction::Read { table_name, .. } => {
-            temp || table_name.starts_with("sqlite_temp_") || tables.contains(&table_name.to_ascii_lowercase())
+            // A table-valued function is read like a table; one of that name in the evidence cannot be called.
+            let own = temp || table_name.starts_with("sqlite_temp_") || table_name == "json_each";
+            own || tables.contains(&table_name.to_ascii_lowercase())
         }
         AuthAction::Function { function_name } => {
             !["load_extension", "fts3_tokenizer"].iter().any(|name| function_name.eq_ignore_ascii_case(name))

@@ -25,7 +25,7 @@ const BATCH: u64 = 1000;
 
 fn message(exhibit: Id, row_id: u64) -> Body {
     let locator = Locator::Row { table: "message".into(), row_id: row_id as i64 };
-    let provenance = Provenance { exhibit, item: Id([3; 16]), locator, state: State::Live, definition: Id([4; 16]) };
+    let provenance = Provenance { exhibit, item: Id([3; 16]), locator, state: State::Live, definition: Id([4; 16]), part: None };
     // Text that compresses as chats do: words, and a number that differs.
     let text =
         format!("send it to the same wallet as yesterday, number {row_id}, and tell {} when it is there", row_id * 7919 % 9973);

@@ -112,7 +112,7 @@ fn definition() -> Definition {
 
 fn at(table: &str, row_id: i64) -> Provenance {
     let locator = Locator::Row { table: table.to_owned(), row_id };
-    Provenance { exhibit: exhibit(), item: item_id("db"), locator, state: State::Live, definition: definition().id }
+    Provenance { exhibit: exhibit(), item: item_id("db"), locator, state: State::Live, definition: definition().id, part: None }
 }
 
 fn words(text: &str) -> Option<String> {

@@ -77,7 +77,7 @@ fn exhibit(number: u32) -> Id {
 fn message(exhibit: Id, row_id: i64, text: &str) -> Entry {
     let locator = Locator::Row { table: "message".into(), row_id };
     let (item, definition) = (Id([3; 16]), Id([4; 16]));
-    let provenance = Provenance { exhibit, item, locator, state: State::Live, definition };
+    let provenance = Provenance { exhibit, item, locator, state: State::Live, definition, part: None };
     let message = Message {
         provenance,
         app: "Test".into(),

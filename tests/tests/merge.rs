@@ -47,7 +47,7 @@ impl Made {
     fn at(&self, table: &str, row_id: u64) -> Provenance {
         let definition = Definition::new(self.exhibit(), "test", Digest::of(b"definition")).id;
         let locator = Locator::Row { table: table.to_owned(), row_id: row_id as i64 };
-        Provenance { exhibit: self.exhibit(), item: self.item(), locator, state: State::Live, definition }
+        Provenance { exhibit: self.exhibit(), item: self.item(), locator, state: State::Live, definition, part: None }
     }
 
     fn message(&self, row_id: u64) -> Body {

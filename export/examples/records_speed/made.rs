@@ -25,6 +25,7 @@ pub fn batches(number: &str, messages: u64) -> Vec<Batch> {
         locator: Locator::Row { table: table.to_owned(), row_id },
         state: State::Live,
         definition: definition.id,
+        part: None,
     };
     let mut bodies = vec![Body::Definition(definition.clone())];
     for thread in 0..THREADS {

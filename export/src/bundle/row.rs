@@ -83,6 +83,10 @@ impl<'v> Row<'v> {
                 range = Some((carved.offset, carved.length));
             }
         }
+        // Of a row that holds a list, which element.
+        if let Some(part) = provenance.part {
+            pointer = format!("/{part}").into();
+        }
         self.put("state", provenance.state.name()).put("row_table", table).put("row_id", row_id);
         self.put("pointer", pointer).put("line", line);
         self.put("byte_offset", range.map(|range| range.0)).put("byte_length", range.map(|range| range.1));

@@ -162,7 +162,7 @@ impl<'c> Reading<'c> {
         let statement = prepare(&sql)?;
         let columns = Columns::of(query, &statement)?;
         let skipped = prepare(&count_skipped(query))?;
-        let together = together::tells_apart(&sql, table);
+        let together = columns.part.is_none() && together::tells_apart(&sql, table);
         let (tallies, gathered) = Default::default();
         Ok(Reading { artifact, query, statement, skipped, columns, tallies, together, gathered })
     }
@@ -203,53 +203,70 @@ impl<'c> Reading<'c> {
 
     /// Reads a row: it was gathered, or the TEMP table holds it and no other.
     fn take(&mut self, row: &Row, recovered: &Recovered, emit: &mut Emit<'_>) -> bool {
-        self.tallies.entry(row.state.name()).or_default().rows += 1;
-        let told = match self.record(row, recovered, emit) {
-            Ok(Some(record)) => tell(record, emit).then_some(()).ok_or(("its key was told of before".to_owned(), true)),
-            Ok(None) => Err((self.skip(), true)),
-            Err(refused) => Err(refused),
+        let found = match self.records(row, recovered, emit) {
+            Ok(found) if found.is_empty() => vec![Err((self.skip(), true))],
+            Ok(found) => found.into_iter().map(|record| record.map_err(|reason| (reason.to_owned(), true))).collect(),
+            Err(refused) => vec![Err(refused)],
         };
-        let tally = self.tallies.entry(row.state.name()).or_default();
-        match &told {
-            Ok(()) => tally.records += 1,
-            Err((reason, _)) => tally.rejects.add(reason, 1),
+        let mut complete = true;
+        for found in found {
+            let told =
+                found.and_then(|record| tell(record, emit).then_some(()).ok_or(("its key was told of before".to_owned(), true)));
+            let tally = self.tallies.entry(row.state.name()).or_default();
+            tally.rows += 1;
+            match told {
+                Ok(()) => tally.records += 1,
+                Err((reason, whole)) => {
+                    tally.rejects.add(&reason, 1);
+                    complete &= whole;
+                }
+            }
         }
-        told.map_or_else(|(_, complete)| complete, |()| true)
+        complete
     }
 
-    /// The record of the row; `None` where a skip leaves it out; the reason where it gives none, and whether that is the row's fault.
-    fn record(&mut self, row: &Row, recovered: &Recovered, emit: &mut Emit<'_>) -> Result<Option<Record>, (String, bool)> {
+    /// The records of the row, several where it holds a list, or why there is none; nothing where a skip leaves it out. The reason where the
+    /// query fails, and whether that is the row's fault.
+    fn records(
+        &mut self,
+        row: &Row,
+        recovered: &Recovered,
+        emit: &mut Emit<'_>,
+    ) -> Result<Vec<Result<Record, Reject>>, (String, bool)> {
         let query = self.query;
         let failed = |error: rusqlite::Error| (format!("query failed: {}", scratch::reason(&error)), false);
         let place = locator(row, &query.row_table);
         let at = || format!("table {} page {} byte {} ({})", query.row_table, row.page, row.offset, row.state.name());
         let gathered = row.row_id.and_then(|row_id| self.gathered.remove(&row_id));
-        let (record, more) = match gathered {
-            Some(built) => (built, false),
-            None => {
-                let mut rows = self.statement.query([]).map_err(failed)?;
-                let Some(found) = rows.next().map_err(failed)? else { return Ok(None) };
-                let built = build(self.artifact, query, &self.columns, row, found, emit);
-                (built, rows.next().map_err(failed)?.is_some())
+        let mut records: Vec<Built> = gathered.into_iter().collect();
+        if records.is_empty() {
+            let (mut rows, mut last) = (self.statement.query([]).map_err(failed)?, None);
+            while let Some(found) = rows.next().map_err(failed)? {
+                let part = self.columns.part(found).ok().flatten();
+                if !records.is_empty() && part <= last {
+                    emit.problem(Code::RowCountMismatch, format!("{}: given more than once", at()));
+                    break;
+                }
+                last = part;
+                records.push(build(self.artifact, query, &self.columns, row, found, emit));
             }
-        };
-        let (record, wrong) = record;
-        for (code, field, reason) in wrong {
-            emit.problem(code, format!("{} field {field}: {reason}", at()));
         }
-        if more {
-            emit.problem(Code::RowCountMismatch, format!("{}: given more than once", at()));
+        let mut all = Vec::new();
+        for (mut record, wrong) in records {
+            for (code, field, reason) in wrong {
+                emit.problem(code, format!("{} field {field}: {reason}", at()));
+            }
+            let parent = match &mut record {
+                Ok(Record::Attachment(attachment)) => Some(&mut attachment.message),
+                Ok(Record::ContactPoint(point)) => Some(&mut point.contact),
+                _ => None,
+            };
+            if let Some(parent) = parent {
+                *parent = resolve(parent, row, &place, recovered);
+            }
+            all.push(record);
         }
-        let mut record = record.map_err(|reason| (reason.to_owned(), true))?;
-        let parent = match &mut record {
-            Record::Attachment(attachment) => Some(&mut attachment.message),
-            Record::ContactPoint(point) => Some(&mut point.contact),
-            _ => None,
-        };
-        if let Some(parent) = parent {
-            *parent = resolve(parent, row, &place, recovered);
-        }
-        Ok(Some(record))
+        Ok(all)
     }
 
     /// Why the query leaves the row out.
@@ -284,7 +301,10 @@ fn build(artifact: &Artifact, query: &Query, columns: &Columns, row: &Row, found
     let mut wrong = Vec::new();
     let parent_table = columns.parent_table(query, found);
     let mut cells = Cells { row: found, parent_table, wrong: &mut wrong };
-    let record = columns.build(&mut cells, provenance, &artifact.text.app);
+    let record = columns.part(found).and_then(|part| {
+        provenance.part = part;
+        columns.build(&mut cells, provenance, &artifact.text.app)
+    });
     (record, wrong)
 }
 

@@ -28,6 +28,9 @@ pub struct Cells<'a> {
 /// Why a row gives no record.
 pub type Reject = &'static str;
 
+/// A row whose list holds nothing: it is counted, and no problem.
+pub const EMPTY: Reject = "its list is empty";
+
 type Ordinal = Option<usize>;
 
 impl<'a> Cells<'a> {
@@ -311,6 +314,8 @@ enum Kind {
 pub struct Columns {
     /// Ordinal of `row_id`.
     pub row_id: usize,
+    /// Ordinal of `part`, where a row gives a record for each element of a list in it: the element's number, NULL where it has none.
+    pub part: Option<usize>,
     /// Ordinal of `message_table`, where a row says itself which table its message lies in.
     pub message_table: Option<usize>,
     kind: Kind,
@@ -336,10 +341,13 @@ impl Columns {
             "location" => Kind::Location(LocationColumns::default()),
             other => return Err(format!("no record is called {other:?}")),
         };
-        let (mut row_id, mut message_table) = (None, None);
+        let (mut row_id, mut message_table, mut part) = (None, None, None);
+        // What others name by their row alone cannot be several of one row.
+        let several = matches!(kind, Kind::Account(_) | Kind::Participant(_) | Kind::ContactPoint(_) | Kind::Attachment(_));
         for (ordinal, alias) in statement.column_names().enumerate() {
             let known = match alias {
                 "row_id" => row_id.replace(ordinal).is_none(),
+                "part" if several => part.replace(ordinal).is_none(),
                 "message_table" if query.message_table.is_some() => message_table.replace(ordinal).is_none(),
                 _ => kind.set(alias, ordinal),
             };
@@ -354,7 +362,20 @@ impl Columns {
         if query.contact_table.is_some() != contact || query.message_table.is_some() != message {
             return Err("contact_table belongs to contact_point and message_table to attachment".to_owned());
         }
-        Ok(Columns { row_id: row_id.ok_or("field row_id is missing")?, message_table, kind })
+        Ok(Columns { row_id: row_id.ok_or("field row_id is missing")?, part, message_table, kind })
+    }
+
+    /// Which element of its row's list a row is: `None` where rows are no lists.
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub fn part(&self, row: &Row<'_>) -> Result<Option<u32>, Reject> {
+        let Some(ordinal) = self.part else { return Ok(None) };
+        match row.get_ref(ordinal) {
+            Ok(ValueRef::Integer(number)) => u32::try_from(number).map(Some).map_err(|_| "the number of its element is none"),
+            Ok(ValueRef::Null) => Err(EMPTY),
+            _ => Err("the number of its element is none"),
+        }
     }
 
     /// Table that the parent of a child's row lies in: as the row says itself, or the query.
@@ -446,7 +467,7 @@ mod tests {
         let row = rows.next().unwrap().unwrap();
         let locator = Locator::Row { table: "t".to_owned(), row_id: 1 };
         let nil = Id::default();
-        let provenance = Provenance { exhibit: nil, item: nil, locator, state: State::Live, definition: nil };
+        let provenance = Provenance { exhibit: nil, item: nil, locator, state: State::Live, definition: nil, part: None };
         let mut wrong = Vec::new();
         let mut cells = Cells { row, parent_table: "parents", wrong: &mut wrong };
         (columns.build(&mut cells, provenance, "App"), wrong)

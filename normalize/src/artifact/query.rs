@@ -1,6 +1,6 @@
 //! Runs one query of a definition: rows in, records out, and the count of both.
 
-use super::columns::{Cells, Columns};
+use super::columns::{Cells, Columns, EMPTY};
 use super::ledger::{Expected, Rejects, Seen};
 use super::{Artifact, Query};
 use crate::emit::Emit;
@@ -22,7 +22,7 @@ pub fn compose(query: &Query) -> String {
 /// Runs a query over the table that its name means now (the evidence's own, or a shadow of recovered rows). Rows that
 /// cannot be read, or give no record, are counted with their reason. False where the table could not be read to its end.
 pub fn run(connection: &Connection, artifact: &Artifact, query: &Query, state: State, emit: &mut Emit<'_>) -> bool {
-    let mut run = Run { artifact, query, state, emit, records: 0, rejects: Rejects::default(), complete: true };
+    let mut run = Run { artifact, query, state, emit, records: 0, rejects: Rejects::default(), complete: true, more: 0 };
     let expected = Expected::count(connection, query).unwrap_or_else(|error| {
         run.damaged("counting its rows", &error);
         Expected::default()
@@ -42,6 +42,8 @@ struct Run<'r, 'e> {
     records: u64,
     rejects: Rejects,
     complete: bool,
+    /// Elements of lists behind the first of each row.
+    more: u64,
 }
 
 impl Run<'_, '_> {
@@ -62,7 +64,7 @@ impl Run<'_, '_> {
                 return self.emit.problem(Code::QueryFailed, format!("table {table}: {reason}"));
             }
         };
-        let (mut seen, mut wrong) = (Seen::default(), Vec::new());
+        let (mut seen, mut wrong, mut last) = (Seen::default(), Vec::new(), None);
         let mut rows = match statement.query([]) {
             Ok(rows) => rows,
             Err(error) => return self.damaged("reading it", &error),
@@ -77,13 +79,29 @@ impl Run<'_, '_> {
                 self.reject("no rowid", "unknown");
                 continue;
             };
-            if !seen.add(row_id) {
+            let part = columns.part(row);
+            // The elements of a list come one after another, in their order.
+            let goes_on = matches!((part, last), (Ok(Some(part)), Some((id, before))) if id == row_id && part > before);
+            last = part.ok().flatten().map(|part| (row_id, part));
+            self.more = self.more.saturating_add(u64::from(goes_on));
+            if !goes_on && !seen.add(row_id) {
                 self.emit.problem(Code::RowCountMismatch, format!("table {table} row {row_id}: given more than once"));
                 continue;
             }
             let locator = Locator::Row { table: table.clone(), row_id };
+            let part = match part {
+                Ok(part) => part,
+                Err(EMPTY) => {
+                    self.rejects.add(EMPTY, 1);
+                    continue;
+                }
+                Err(reason) => {
+                    self.reject(reason, &row_id.to_string());
+                    continue;
+                }
+            };
             let mut provenance = self.emit.provenance(locator);
-            provenance.state = self.state;
+            (provenance.state, provenance.part) = (self.state, part);
             let parent_table = columns.parent_table(self.query, row);
             let mut cells = Cells { row, parent_table, wrong: &mut wrong };
             match columns.build(&mut cells, provenance, &self.artifact.text.app) {
@@ -113,8 +131,9 @@ impl Run<'_, '_> {
     /// Writes the ledger row. What the count had and the query did not give is rejected, so that the row adds up.
     fn close(mut self, expected: &Expected) -> bool {
         let told = self.records.saturating_add(self.rejects.total());
-        let seen = expected.rows.unwrap_or(told).max(told);
-        if let Some(rows) = expected.rows
+        let rows = expected.rows.map(|rows| rows.saturating_add(self.more));
+        let seen = rows.unwrap_or(told).max(told);
+        if let Some(rows) = rows
             && rows != told
             && (self.complete || rows < told)
         {

@@ -1,5 +1,6 @@
 //! `json_at(x, 'a.b.0')`: a value in JSON text, by keys and indexes. Unlike SQLite's own `json_extract`, what is no JSON gives NULL, as any
-//! decoder does: one damaged cell must not end the reading of its table.
+//! decoder does: one damaged cell must not end the reading of its table. `json_list(x, 'a.b')`: the list there as JSON text, for `json_each`;
+//! NULL where it is none or empty.
 
 use super::{FLAGS, bytes, text};
 use rusqlite::Connection;
@@ -18,12 +19,16 @@ type Kept = Vec<(Vec<u8>, Option<Value>)>;
 /// # Errors
 /// What SQLite says.
 pub fn register(connection: &Connection) -> rusqlite::Result<()> {
-    let kept = Mutex::new(Kept::new());
-    connection.create_scalar_function("json_at", 2, FLAGS, move |context| {
-        let Some((json, path)) = bytes(context, 0).zip(text(context, 1)) else { return Ok(Cell::Null) };
-        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(read(&mut kept, json).and_then(|root| at(root, path)).unwrap_or(Cell::Null))
-    })
+    let functions: [(&str, fn(&Value, &str) -> Option<Cell>); 2] = [("json_at", at), ("json_list", list)];
+    for (name, value) in functions {
+        let kept = Mutex::new(Kept::new());
+        connection.create_scalar_function(name, 2, FLAGS, move |context| {
+            let Some((json, path)) = bytes(context, 0).zip(text(context, 1)) else { return Ok(Cell::Null) };
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            Ok(read(&mut kept, json).and_then(|root| value(root, path)).unwrap_or(Cell::Null))
+        })?;
+    }
+    Ok(())
 }
 
 /// What a cell holds, read once as long as it is among the latest.
@@ -42,12 +47,7 @@ fn read<'k>(kept: &'k mut Kept, json: &[u8]) -> Option<&'k Value> {
 /// The value at a path (steps apart by dots, or by slashes where it begins with one, because keys may have dots); an empty path is the
 /// whole. True and false are 1 and 0, lists and objects their JSON text. `None` for null and where nothing stands.
 fn at(root: &Value, path: &str) -> Option<Cell> {
-    let separator = if path.starts_with('/') { '/' } else { '.' };
-    let value = path.split(separator).filter(|step| !step.is_empty()).try_fold(root, |value, step| match value {
-        Value::Object(fields) => fields.get(step),
-        Value::Array(values) => values.get(step.parse::<usize>().ok()?),
-        _ => None,
-    })?;
+    let value = walk(root, path)?;
     Some(match value {
         Value::Null => return None,
         Value::Bool(truth) => Cell::Integer(i64::from(*truth)),
@@ -59,6 +59,22 @@ fn at(root: &Value, path: &str) -> Option<Cell> {
             (None, None, real) => Cell::Real(real?),
         },
         Value::Array(_) | Value::Object(_) => Cell::Text(value.to_string()),
+    })
+}
+
+/// The list at a path as JSON text, if it is one and holds anything.
+fn list(root: &Value, path: &str) -> Option<Cell> {
+    walk(root, path)
+        .filter(|value| value.as_array().is_some_and(|list| !list.is_empty()))
+        .map(|value| Cell::Text(value.to_string()))
+}
+
+fn walk<'v>(root: &'v Value, path: &str) -> Option<&'v Value> {
+    let separator = if path.starts_with('/') { '/' } else { '.' };
+    path.split(separator).filter(|step| !step.is_empty()).try_fold(root, |value, step| match value {
+        Value::Object(fields) => fields.get(step),
+        Value::Array(values) => values.get(step.parse::<usize>().ok()?),
+        _ => None,
     })
 }
 
@@ -85,6 +101,15 @@ mod tests {
             assert_eq!(at(json, nothing), None, "{nothing}");
         }
         assert_eq!(at(b"[7]", ""), Some(Cell::Text("[7]".to_owned())));
+    }
+
+    #[test]
+    fn lists_are_lists_that_hold_something() {
+        let list = |json: &[u8], path| super::list(read(&mut Kept::new(), json)?, path);
+        assert_eq!(list(b"{\"a\":[1, 2]}", "a"), Some(Cell::Text("[1,2]".to_owned())));
+        for nothing in [&b"{\"a\":[]}"[..], b"{\"a\":{\"0\":1}}", b"{\"a\":\"[1]\"}", b"{", b"{}"] {
+            assert_eq!(list(nothing, "a"), None);
+        }
     }
 
     #[test]

@@ -16,6 +16,8 @@ const HEADER_MAX: usize = 128;
 const TEXT_SHOWN: usize = 4096;
 /// Most columns of a record whose header lost its start and of whose table nothing is known.
 const COLUMNS_TRIED: usize = 64;
+/// Longest run of letters and digits that is tried at every border.
+const GLUED_MAX: usize = 256;
 /// Bytes that the body of the columns can take whose serial types were overwritten.
 const LOST_BODIES: [usize; 7] = [0, 1, 2, 3, 4, 6, 8];
 
@@ -35,6 +37,8 @@ pub struct Free<'f> {
 struct Remains {
     values: Vec<(usize, usize)>,
     end: usize,
+    /// What the columns take whose types were overwritten, where the end of a block says how much that is: they lie glued in it.
+    glued: Option<(usize, usize)>,
 }
 
 /// Searches free space: as one run, and value by value where remains of cells are recognized.
@@ -73,11 +77,13 @@ fn broken(free: &Free<'_>, from: usize, to: usize, geometry: &Geometry, sighted:
         let begins = at == border || free.freeblocks.contains(&at);
         if begins || (free.columns.is_some() && could_be_freeblock(bytes, at, geometry)) {
             let found = headless(&free, at, geometry);
-            let certain = found.iter().find(|remains| ends_where_a_block_does(bytes, at, remains.end));
+            // Where the lost columns' length was made to fit an end, the end confirms nothing.
+            let certain = found.iter().find(|remains| remains.glued.is_none() && ends_where_a_block_does(bytes, at, remains.end));
             if begins {
                 found.iter().for_each(|remains| put(remains, &free, sighted));
-            } else if let Some(remains) = certain {
-                put(remains, &free, sighted);
+            } else {
+                let inferred = found.iter().filter(|remains| remains.glued.is_some());
+                certain.into_iter().chain(inferred).for_each(|remains| put(remains, &free, sighted));
             }
             if let Some(remains) = certain {
                 at = remains.end;
@@ -100,6 +106,24 @@ fn put(remains: &Remains, free: &Free<'_>, sighted: &mut Sighted<'_, '_>) {
     for (from, to) in &remains.values {
         sighted.segment(free.bytes.get(*from..*to).unwrap_or_default(), free.place.plus(*from), None);
     }
+    if let Some((from, to)) = remains.glued {
+        let bytes = free.bytes.get(from..to).unwrap_or_default();
+        sighted.segment(bytes, free.place.plus(from), None);
+        for run in runs(bytes) {
+            sighted.glued(bytes.get(run.clone()).unwrap_or_default(), free.place.plus(from + run.start));
+        }
+    }
+}
+
+/// The runs of letters and digits in which a glued address can hide.
+fn runs(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
+    let mut at = 0;
+    let runs = bytes.split(|byte| !byte.is_ascii_alphanumeric()).map(|run| {
+        let from = at;
+        at += run.len() + 1;
+        from..from + run.len()
+    });
+    runs.filter(|run| (RUN..=GLUED_MAX).contains(&run.len())).collect()
 }
 
 /// Whether telling values apart could show more than searching the space as one run did.
@@ -127,7 +151,7 @@ fn record_of(bytes: &[u8], at: usize, payload: u64, kind: Kind, geometry: &Geome
     let (header, first) = varint(bytes.get(at..limit)?)?;
     let header = usize::try_from(header).ok().filter(|header| *header > first && *header <= local.min(HEADER_MAX))?;
     let serials = bytes.get(at + first..at + header)?;
-    let mut remains = Remains { values: Vec::new(), end: at + header };
+    let mut remains = Remains { values: Vec::new(), end: at + header, glued: None };
     let total = columns(serials, &mut remains)?;
     if (header as u64).checked_add(total)? != payload {
         return None;
@@ -151,7 +175,7 @@ fn record(bytes: &[u8], at: usize, geometry: &Geometry) -> Option<Remains> {
     if serials.iter().all(|byte| *byte >= 0x20) {
         return None;
     }
-    let mut remains = Remains { values: Vec::new(), end: at + header };
+    let mut remains = Remains { values: Vec::new(), end: at + header, glued: None };
     columns(serials, &mut remains)?;
     plausible(bytes, serials, &remains, geometry).then_some(remains)
 }
@@ -172,10 +196,17 @@ fn headless(free: &Free<'_>, at: usize, geometry: &Geometry) -> Vec<Remains> {
     }
     // A freed cell loses three columns at most: one byte each of payload length and rowid or header length comes before.
     let fewest = free.columns.map_or(1, |columns| columns.saturating_sub(3).max(1));
+    let ends = ends(free.bytes, at);
     for header in lengths.iter().skip(fewest - 1).rev() {
         let serials = rest.get(..*header).unwrap_or_default();
-        for lost in LOST_BODIES {
-            let mut remains = Remains { values: Vec::new(), end: at + 4 + header + lost };
+        let mut without = Remains { values: Vec::new(), end: at + 4 + header, glued: None };
+        // A text or key whose type was overwritten may take any length: the block's end says which.
+        let inferred = ends.iter().filter_map(|end| end.checked_sub(columns(serials, &mut without).map(|_| without.end)?));
+        let inferred: Vec<usize> = inferred.filter(|lost| !LOST_BODIES.contains(lost)).collect();
+        for (lost, glued) in LOST_BODIES.iter().map(|lost| (*lost, false)).chain(inferred.into_iter().map(|lost| (lost, true))) {
+            let start = at + 4 + header;
+            let glued = glued.then_some((start, start + lost));
+            let mut remains = Remains { values: Vec::new(), end: start + lost, glued };
             let laid_out = columns(serials, &mut remains).is_some();
             // The end of a freed cell may be overwritten by a newer one: its first values are still whole.
             if free.columns.is_some() && lost == 0 && remains.end > free.bytes.len() {
@@ -183,9 +214,9 @@ fn headless(free: &Free<'_>, at: usize, geometry: &Geometry) -> Vec<Remains> {
                 remains.end = free.bytes.len();
             }
             let fits = laid_out
-                && (free.columns.is_some() || ends_where_a_block_does(free.bytes, at, remains.end))
+                && (free.columns.is_some() || remains.glued.is_some() || ends_where_a_block_does(free.bytes, at, remains.end))
                 && plausible(free.bytes, serials, &remains, geometry);
-            if fits && !remains.values.is_empty() {
+            if fits {
                 found.push(remains);
             }
         }
@@ -193,13 +224,30 @@ fn headless(free: &Free<'_>, at: usize, geometry: &Geometry) -> Vec<Remains> {
     found
 }
 
+/// Where a freed cell at `at` may end, by the sizes that are written over it and over what follows; and where the space does.
+fn ends(bytes: &[u8], at: usize) -> Vec<usize> {
+    let mut ends = vec![bytes.len()];
+    if let Some(own) = block_end(bytes, at).filter(|own| *own <= bytes.len()) {
+        ends.push(own);
+        // Of blocks that were merged the inner ones keep their sizes, and end where the outer one does.
+        ends.extend((at + 4..own).filter(|inner| block_end(bytes, *inner) == Some(own)));
+    }
+    ends.sort_unstable();
+    ends.dedup();
+    ends
+}
+
+/// Where the block ends that begins there, by its own size.
+fn block_end(bytes: &[u8], at: usize) -> Option<usize> {
+    be16(bytes, at + 2).map(usize::from).filter(|size| *size >= 4).map(|size| at + size)
+}
+
 /// Whether a freed cell at `at` that ends at `end` fits the block sizes written over it and over what follows. A freed cell's
 /// third and fourth byte give the size of its block; one that was freed before its lower neighbour keeps its own, stale, size,
 /// and both blocks end at the same byte.
 fn ends_where_a_block_does(bytes: &[u8], at: usize, end: usize) -> bool {
-    let block_end = |at: usize| be16(bytes, at + 2).map(usize::from).filter(|size| *size >= 4).map(|size| at + size);
     // What follows a stretch of free space, a whole cell or the border, ends it as well.
-    end == bytes.len() || block_end(at).is_some_and(|own| own == end || block_end(end) == Some(own))
+    end == bytes.len() || block_end(bytes, at).is_some_and(|own| own == end || block_end(bytes, end) == Some(own))
 }
 
 /// Whether four bytes can be what SQLite writes over a freed cell: offset of the next freeblock or zero, size.
@@ -228,7 +276,7 @@ fn columns(serials: &[u8], remains: &mut Remains) -> Option<u64> {
 
 /// Whether a record lies in the space and every text in it looks like one.
 fn plausible(bytes: &[u8], serials: &[u8], remains: &Remains, geometry: &Geometry) -> bool {
-    if remains.end > bytes.len() || remains.values.is_empty() {
+    if remains.end > bytes.len() || (remains.values.is_empty() && remains.glued.is_none()) {
         return false;
     }
     let mut values = remains.values.iter();

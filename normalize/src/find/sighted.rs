@@ -1,7 +1,7 @@
 //! From finds in a segment to sightings and secrets, each place once.
 
 use crate::emit::Emit;
-use model::observable::Finder;
+use model::observable::{Finder, Validity};
 use model::recognize::{Find, Found};
 use model::{Body, Code, Id, Secret, Sighting};
 use std::collections::HashSet;
@@ -15,6 +15,11 @@ const SHORTEST_RUN: usize = 15;
 /// Whether a byte is part of every short value: e-mail address, URL, phone number; also what may be one in other scripts.
 fn is_telling(byte: u8) -> bool {
     matches!(byte, b'@' | b':' | b'+' | b'.') || byte >= 0x80
+}
+
+/// Whether a find proves itself.
+fn held_up(found: &Found) -> bool {
+    matches!(found, Found::Observable(observable) if observable.validity == Validity::Checksum)
 }
 
 /// The recognizer: finds in one segment whose ends are borders.
@@ -63,6 +68,24 @@ impl<'s, 'e> Sighted<'s, 'e> {
         for find in (self.recognize)(bytes) {
             let (place, length) = (Place { offset: place.offset.saturating_add(find.offset), ..place }, Some(find.length));
             self.put(find, place, length, row);
+        }
+    }
+
+    /// Finds in a run of letters in which values of several columns touch, nobody knows where: only what a checksum holds up counts,
+    /// because a piece of a longer value could look like anything else.
+    pub fn glued(&mut self, run: &[u8], place: Place) {
+        for border in 1..run.len() {
+            let (before, behind) = run.split_at(border);
+            for (piece, start, end) in [(before, 0, border), (behind, border, run.len())] {
+                let finds = self.recognize(piece).into_iter().filter(|find| held_up(&find.found));
+                // What does not touch the border was found in the run as well.
+                let touching =
+                    finds.filter(|find| if start == 0 { find.offset + find.length == end as u64 } else { find.offset == 0 });
+                for find in touching.collect::<Vec<_>>() {
+                    let (place, length) = (place.plus(start).plus(usize::try_from(find.offset).unwrap_or(0)), Some(find.length));
+                    self.put(find, place, length, None);
+                }
+            }
         }
     }
 

@@ -4,10 +4,11 @@
 //! decoded alone, so that memory does not grow with the file.
 
 use crate::emit::Emit;
+use crate::parse::json_stream::told::{locator, stopped};
 use crate::parse::json_stream::{DEPTH_MAX, JsonStream, Span, Stop};
 use crate::parse::{Input, Outcome, Parser};
 use fields::Fields;
-use model::record::{Account, Attachment, Participant, Record};
+use model::record::{Account, Attachment, Message, Participant, Record};
 use model::{Code, Locator};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashSet};
@@ -78,24 +79,14 @@ impl Parser for ChatExport {
         let cap = usize::try_from(input.limits.cap_value_bytes).unwrap_or(usize::MAX);
         let open = || File::open(input.folder.join("main")).map_err(Stop::Unreadable).and_then(JsonStream::new);
         let mut document = Document::default();
-        let mut stop = open().and_then(|mut stream| document.survey(&mut stream, self.0.array())).err();
-        for name in std::mem::take(&mut document.left_out) {
-            emit.problem(Code::CapValue, format!("/{}: a field larger than any chat's", pointer_step(&name)));
-        }
+        let mut stop = open().and_then(|mut stream| document.survey(&mut stream, self.0.array(), emit)).err();
         let mut reading = Reading::new(emit, document, cap);
         self.0.begin(&mut reading);
         if let Err(again) = open().and_then(|mut stream| reading.walk(&mut stream, self.0)) {
             stop = Some(again);
         }
         reading.ledger();
-        let Some(stop) = stop else { return Outcome::parsed() };
-        let (code, detail) = match stop {
-            Stop::End(offset) => (Code::Truncated, format!("the document ends inside a value at byte {offset}")),
-            Stop::Syntax(offset) => (Code::DocumentDamaged, format!("not JSON at byte {offset}")),
-            Stop::Unreadable(error) => (Code::Unreadable, format!("reading failed: {}", error.kind())),
-        };
-        emit.problem(code, detail.clone());
-        Outcome::partial(detail)
+        stop.map_or_else(Outcome::parsed, |stop| stopped(stop, emit))
     }
 }
 
@@ -161,17 +152,15 @@ impl Opening {
 struct Document {
     fields: Map<String, Value>,
     spans: BTreeMap<String, Span>,
-    /// Fields that were too large, or too many.
-    left_out: Vec<String>,
     whole: Span,
 }
 
 impl Document {
-    fn survey<R: Read>(&mut self, stream: &mut JsonStream<R>, array: Option<&str>) -> Result<(), Stop> {
+    fn survey<R: Read>(&mut self, stream: &mut JsonStream<R>, array: Option<&str>, emit: &mut Emit<'_>) -> Result<(), Stop> {
         stream.peek()?;
         let offset = stream.offset();
         let result = match array {
-            Some(array) => self.fields(stream, array),
+            Some(array) => self.fields(stream, array, emit),
             None => stream.skip().map(|_| ()),
         };
         self.whole = Span { offset, length: stream.offset().saturating_sub(offset), ..Span::default() };
@@ -182,7 +171,7 @@ impl Document {
         }
     }
 
-    fn fields<R: Read>(&mut self, stream: &mut JsonStream<R>, array: &str) -> Result<(), Stop> {
+    fn fields<R: Read>(&mut self, stream: &mut JsonStream<R>, array: &str, emit: &mut Emit<'_>) -> Result<(), Stop> {
         if !stream.enter(b'{')? {
             return Err(Stop::Syntax(stream.offset()));
         }
@@ -196,13 +185,16 @@ impl Document {
             let span = stream.capture(FIELD, &mut bytes)?;
             held += bytes.len();
             let fits = span.length == bytes.len() as u64 && held <= FIELDS.0 && self.fields.len() < FIELDS.1;
+            let step = pointer_step(&key);
             match serde_json::from_slice(&bytes) {
                 Ok(value) if fits => {
-                    self.fields.insert(key.clone(), value);
+                    if self.fields.insert(key.clone(), value).is_some() {
+                        emit.problem(Code::DuplicateKey, format!("/{step}: a field is there twice; the last one is read"));
+                    }
                     self.spans.insert(key, span);
                 }
-                _ if self.left_out.len() < FIELDS.1 => self.left_out.push(key),
-                _ => {}
+                Err(error) if fits => emit.problem(Code::ValueUndecodable, format!("/{step}: {error}")),
+                _ => emit.problem(Code::CapValue, format!("/{step}: a field larger than any chat's, or one of too many")),
             }
         }
         Ok(())
@@ -236,10 +228,6 @@ impl At {
     }
 }
 
-fn locator(pointer: String, span: Span) -> Locator {
-    Locator::Pointer { pointer, offset: span.offset, length: span.length }
-}
-
 /// A key as a step of a JSON pointer.
 fn pointer_step(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
@@ -261,8 +249,8 @@ struct Reading<'r, 'e> {
     elements: u64,
     /// Of each source and kind: seen and put.
     counts: BTreeMap<(&'static str, &'static str), (u64, u64)>,
-    /// Whether an element that is read became a record.
-    put_element: bool,
+    /// Whether the element that is read became a record, or why not.
+    put_element: Result<(), &'static str>,
     read: u64,
     /// Kind of the records that the elements are.
     kind: &'static str,
@@ -280,7 +268,7 @@ impl<'r, 'e> Reading<'r, 'e> {
             accounts,
             elements: 0,
             counts,
-            put_element: false,
+            put_element: Ok(()),
             read: 0,
             kind: "message",
         }
@@ -299,7 +287,37 @@ impl<'r, 'e> Reading<'r, 'e> {
 
     /// Puts a record that an element of the array is.
     fn main(&mut self, record: Record) {
-        self.put_element |= self.emit.record(record);
+        self.put_element = if self.emit.record(record) { Ok(()) } else { Err("an element with this key was read before") };
+    }
+
+    /// Says why an element becomes no record.
+    fn without(&mut self, why: &'static str) {
+        self.put_element = Err(why);
+    }
+
+    /// The message at a place of which nothing is told yet.
+    fn message(&self, at: &At) -> Message {
+        Message {
+            provenance: self.emit.provenance(at.place()),
+            app: self.app.to_owned(),
+            thread_key: self.thread.clone(),
+            sender: None,
+            recipient: None,
+            outgoing: None,
+            sent: None,
+            received: None,
+            edited: None,
+            text: None,
+            subject: None,
+            message_type: None,
+            message_key: None,
+            quoted_key: None,
+            quoted_text: None,
+            quoted_sender: None,
+            forwarded: None,
+            status: None,
+            extra: None,
+        }
     }
 
     /// Puts a record that belongs to an element or the document.
@@ -406,11 +424,11 @@ impl<'r, 'e> Reading<'r, 'e> {
             let detail = format!("{}: a field is there twice; the last one is read", at.pointer);
             self.emit.problem(Code::DuplicateKey, detail);
         }
-        self.put_element = false;
+        self.put_element = Err("it tells nothing that is read");
         dialect.element(Fields(fields), &at, self);
-        self.read += u64::from(self.put_element);
-        if !self.put_element {
-            self.reject(&at, "an element with this key was read before");
+        match self.put_element {
+            Ok(()) => self.read += 1,
+            Err(why) => self.reject(&at, why),
         }
     }
 

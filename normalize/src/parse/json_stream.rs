@@ -3,6 +3,8 @@
 //! Reads RFC 8259 loosely: what is skipped is only matched for brackets and strings, so that a damaged value costs itself and
 //! not what follows. Memory is one buffer and one captured value.
 
+pub mod told;
+
 use std::io::{self, Read};
 
 /// Bytes read at once.

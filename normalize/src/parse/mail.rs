@@ -13,10 +13,12 @@ use std::io::BufReader;
 
 mod address;
 mod dbx;
+mod mapi;
 mod mbox;
 mod message;
 pub mod outlook;
 mod parts;
+pub mod pst;
 #[cfg(test)]
 mod tests;
 
@@ -147,7 +149,13 @@ fn is_headers(text: &[u8], named: bool) -> bool {
         if number > 0 && line.first().is_some_and(|byte| *byte == b' ' || *byte == b'\t') {
             continue;
         }
-        let Some(name) = mbox::header_name(line) else { break };
+        let Some(name) = mbox::header_name(line) else {
+            // Of a file that is called a mail, the first line may be damaged.
+            if named && number == 0 {
+                continue;
+            }
+            break;
+        };
         let name = name.to_ascii_lowercase();
         sure += usize::from(SURE.contains(&name.as_slice()));
         likely += usize::from(LIKELY.contains(&name.as_slice()));

@@ -59,7 +59,9 @@ fn find_user(content: &[u8]) -> (Option<(String, Locator)>, Option<String>) {
         let before = reader.buffer_position();
         match reader.read_event() {
             Ok(Event::Start(element)) => {
-                let name = element.try_get_attribute("name").ok().flatten();
+                let Ok(name) = element.try_get_attribute("name") else {
+                    return (user, Some(format!("an attribute that is none at byte {before}")));
+                };
                 inside = element.name().as_ref() == b"string" && name.is_some_and(|name| name.value.as_ref() == b"user");
             }
             Ok(Event::Text(text)) if inside && user.is_none() => {

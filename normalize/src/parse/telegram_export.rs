@@ -5,12 +5,13 @@
 //! messages counted, then each message is decoded alone, so that memory does not grow with the file.
 
 use crate::emit::Emit;
+use crate::parse::json_stream::told::{locator, scalar, stopped};
 use crate::parse::json_stream::{DEPTH_MAX, JsonStream, Span, Stop};
 use crate::parse::{Input, Outcome, Parser};
 use message::Reading;
+use model::Code;
 use model::recognize::phone;
 use model::record::{Account, Contact, ContactPoint, Record, Thread};
-use model::{Code, Locator};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::fs::File;
@@ -21,6 +22,8 @@ mod message;
 const APP: &str = "Telegram";
 /// Bytes of a key, a chat's name or another small field.
 const SMALL: usize = 64 << 10;
+/// Fields that could not be read and are told: more than get a row each.
+const DAMAGE_MOST: usize = 10_000;
 /// Types of chats, as an export of one chat names them.
 const CHAT_TYPES: [&str; 9] = [
     "saved_messages",
@@ -55,6 +58,9 @@ impl Parser for TelegramExport {
         let open = || File::open(input.folder.join("main")).map_err(Stop::Unreadable).and_then(JsonStream::new);
         let mut survey = Survey::default();
         let mut stop = open().and_then(|mut stream| walk(&mut stream, &mut survey)).err();
+        for detail in std::mem::take(&mut survey.damage) {
+            emit.problem(Code::ValueUndecodable, detail);
+        }
         let mut reading = Reading::new(emit, survey, cap);
         reading.threads();
         if let Err(again) = open().and_then(|mut stream| walk(&mut stream, &mut reading)) {
@@ -66,17 +72,6 @@ impl Parser for TelegramExport {
             Some(stop) => stopped(stop, emit),
         }
     }
-}
-
-/// Tells why a document ended early.
-fn stopped(stop: Stop, emit: &mut Emit<'_>) -> Outcome {
-    let (code, detail) = match stop {
-        Stop::End(offset) => (Code::Truncated, format!("the document ends inside a value at byte {offset}")),
-        Stop::Syntax(offset) => (Code::DocumentDamaged, format!("not JSON at byte {offset}")),
-        Stop::Unreadable(error) => (Code::Unreadable, format!("reading failed: {}", error.kind())),
-    };
-    emit.problem(code, detail.clone());
-    Outcome::partial(detail)
 }
 
 /// Whether the first bytes are those of an export: by the keys of the outermost object as far as they go.
@@ -240,9 +235,18 @@ struct Survey {
     owner: Option<Owner>,
     messages: u64,
     contacts: u64,
+    /// Fields that could not be read: what is wrong with them.
+    damage: Vec<String>,
 }
 
 impl Survey {
+    /// Remembers a field that could not be read.
+    fn damaged(&mut self, pointer: &str, why: &dyn std::fmt::Display) {
+        if self.damage.len() < DAMAGE_MOST {
+            self.damage.push(format!("{pointer}: {why}"));
+        }
+    }
+
     fn entry(&mut self, pointer: &str) -> &mut Chat {
         if !self.chats.contains_key(pointer) {
             self.order.push(pointer.to_owned());
@@ -256,7 +260,13 @@ impl Visit for Survey {
         if !matches!(key, "id" | "name" | "type") {
             return;
         }
-        let text = serde_json::from_slice::<Value>(value).ok().and_then(|value| scalar(&value));
+        let text = match serde_json::from_slice::<Value>(value) {
+            Ok(value) => scalar(&value),
+            Err(error) => {
+                self.damaged(&format!("{chat}/{key}"), &error);
+                None
+            }
+        };
         let entry = self.entry(chat);
         match key {
             "id" => entry.id = text,
@@ -285,19 +295,11 @@ impl Visit for Survey {
     }
 
     fn owner(&mut self, pointer: &str, span: Span, value: &[u8]) {
-        if let Ok(Value::Object(fields)) = serde_json::from_slice(value) {
-            self.owner = Some((pointer.to_owned(), span, fields));
+        match serde_json::from_slice(value) {
+            Ok(Value::Object(fields)) => self.owner = Some((pointer.to_owned(), span, fields)),
+            Ok(_) => self.damaged(pointer, &"not an object"),
+            Err(error) => self.damaged(pointer, &error),
         }
-    }
-}
-
-/// A string, number or boolean as text; `None` for null, empty strings and containers.
-fn scalar(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) if !text.is_empty() => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(flag) => Some(flag.to_string()),
-        _ => None,
     }
 }
 
@@ -305,10 +307,6 @@ fn scalar(value: &Value) -> Option<String> {
 fn full_name(fields: &Map<String, Value>) -> Option<String> {
     let parts: Vec<_> = ["first_name", "last_name"].iter().filter_map(|key| scalar(fields.get(*key)?)).collect();
     (!parts.is_empty()).then(|| parts.join(" "))
-}
-
-fn locator(pointer: String, span: Span) -> Locator {
-    Locator::Pointer { pointer, offset: span.offset, length: span.length }
 }
 
 impl Reading<'_, '_> {

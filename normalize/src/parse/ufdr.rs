@@ -10,6 +10,7 @@ use model::{Code, Locator, State};
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 use records::Told;
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::BufReader;
 
@@ -168,12 +169,15 @@ impl Reading<'_, '_> {
         if self.open.len() >= DEPTH_MAX {
             return Err((Code::CapDepth, format!("elements nest deeper than {DEPTH_MAX} at byte {offset}")));
         }
-        let attribute = |name: &str| -> String {
-            let found = element.try_get_attribute(name).ok().flatten();
-            let value = found.and_then(|found| {
-                found.normalized_value(quick_xml::XmlVersion::Implicit1_0).ok().map(|value| value.into_owned())
+        let emit = &mut self.told.emit;
+        let mut attribute = |name: &str| -> String {
+            let value = element.try_get_attribute(name).map(|found| {
+                found.map(|found| found.normalized_value(quick_xml::XmlVersion::Implicit1_0).map(Cow::into_owned)).transpose()
             });
-            value.unwrap_or_default()
+            if !matches!(value, Ok(Ok(_))) {
+                emit.problem(Code::ValueUndecodable, format!("attribute {name} of the element at byte {offset}"));
+            }
+            value.ok().and_then(Result::ok).flatten().unwrap_or_default()
         };
         let kind = match element.local_name().as_ref() {
             b"model" => {

@@ -105,8 +105,9 @@ fn android(content: &[u8], emit: &mut Emit<'_>) -> (Vec<Owner>, Outcome) {
         };
         match reader.read_event() {
             Ok(Event::Start(element)) if element.name().as_ref() == b"string" => {
-                let found = element.try_get_attribute("name").ok().flatten();
-                let name = found.and_then(|found| found.normalized_value(quick_xml::XmlVersion::Implicit1_0).ok());
+                let Ok(found) = element.try_get_attribute("name") else { break Some(before) };
+                let name = found.map(|found| found.normalized_value(quick_xml::XmlVersion::Implicit1_0)).transpose();
+                let Ok(name) = name else { break Some(before) };
                 open = name.map(|name| (name.into_owned(), before, String::new()));
             }
             Ok(Event::Text(text)) => take(&String::from_utf8_lossy(&text)),

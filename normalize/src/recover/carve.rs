@@ -20,6 +20,8 @@ const TEXT_SHOWN: usize = 4096;
 const CUT_COLUMNS: usize = 3;
 /// What must be left of the values of a cut cell: bytes of texts, or numbers.
 const CUT_LEFT: usize = 3;
+/// Fewest bytes of a text that was cut short by which a row is looked up.
+pub const START_LEAST: usize = 4;
 /// Most columns of a table of SQLite.
 const COLUMNS_MAX: usize = 32_767;
 
@@ -116,6 +118,16 @@ pub struct Found {
     pub range: (usize, usize),
     /// What was reconstructed.
     pub doubts: Doubts,
+}
+
+impl Found {
+    /// Whether it can be told from live rows: by a whole value, or enough of a text that was cut short.
+    fn tells(&self) -> bool {
+        self.values.iter().enumerate().any(|(index, value)| match value {
+            Some(Value::Text(bytes)) if self.cut == Some(index) => bytes.len() >= START_LEAST,
+            value => value.is_some(),
+        })
+    }
 }
 
 /// Gives the content of an overflow chain: first page, bytes wanted. Fewer come back where the chain is broken.
@@ -225,7 +237,7 @@ impl Carver<'_> {
         let mut found = self.row(table, &header.serials, local.get(header.length..)?, false)?;
         let weight = |value: &Value| if matches!(value, Value::Null) { 0 } else { value.size().max(1) };
         let left: usize = found.values.iter().flatten().map(weight).sum();
-        if doubts.has(Doubts::SHORT) || left < CUT_LEFT {
+        if doubts.has(Doubts::SHORT) || left < CUT_LEFT || !found.tells() {
             return None;
         }
         found.row_id = cell.rowid;

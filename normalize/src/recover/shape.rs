@@ -117,6 +117,12 @@ impl Table {
         Ok(Some(Table { name: name.to_owned(), columns: stored.collect(), root, dropped: false }))
     }
 
+    /// Whether a row of these serial types holds bytes in a column that is declared for texts.
+    pub fn bytes_for_text(&self, serials: &[u64]) -> bool {
+        let bytes = |serial: u64| serial >= 12 && !is_text(serial);
+        self.columns.iter().zip(serials).any(|(column, serial)| column.affinity == Affinity::Text && bytes(*serial))
+    }
+
     /// How ill some serial types suit the first columns of this table: 0 is well; `None` if they cannot be a row of it.
     pub fn misfit(&self, serials: &[u64]) -> Option<usize> {
         if serials.is_empty() || serials.len() > self.columns.len() {

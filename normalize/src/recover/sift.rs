@@ -3,7 +3,7 @@
 //! SQLite's answer counts, because only it knows which frames of a log are in force. Each table that has candidates is read
 //! through once; a candidate is live if every value that it still has equals that of one live row.
 
-use super::carve::Doubts;
+use super::carve::{Doubts, START_LEAST};
 use super::shape::Table;
 use super::value::{Value, hash_live};
 use super::{Obstacle, Row, Source};
@@ -17,8 +17,6 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Most candidates that share the value that they are looked up by; more are told as a problem.
 const ALIKE_MAX: usize = 256;
-/// Fewest bytes of a text that was cut short by which a row is looked up.
-const START_LEAST: usize = 4;
 
 /// What a row is looked up by: a column, how many first bytes of its text (0: the whole value), and the hash of that.
 type Telling = (usize, usize, u64);

@@ -214,6 +214,7 @@ fn stored_name(resource: &Object<'_>) -> Option<String> {
 }
 
 fn put_call(fields: &mut Fields, action: &Object<'_>) {
+    // The key also tells queries that this is a call: one whose id is left out has 0, as Postbox reads it.
     fields.insert("call_key", Value::Text(action.integer("i").unwrap_or_default().to_string()));
     put(fields, "duration_s", action.integer("d"));
     put(fields, "video", action.integer("vc"));

@@ -184,6 +184,7 @@ fn put_call(fields: &mut Fields, action: &Object<'_>) {
     if action.form.name != "messageActionPhoneCall" {
         return;
     }
+    // The key also tells queries that this is a call; every layer's constructor has it.
     fields.insert("call_key", Value::Text(action.integer("call_id").unwrap_or_default().to_string()));
     put(fields, "duration_s", action.integer("duration"));
     fields.insert("video", Value::Integer(i64::from(action.has("video"))));

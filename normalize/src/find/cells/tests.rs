@@ -23,7 +23,7 @@ fn recognize(bytes: &[u8]) -> Vec<Find> {
                 kind: ObservableKind::WalletAddress,
                 value: word.to_owned(),
                 chain: None,
-                validity: Validity::Format,
+                validity: Validity::Checksum,
             };
             let (offset, length) = (offset as u64, length as u64);
             let found = Found::Observable(observable);
@@ -217,6 +217,29 @@ fn deleted_rows_stay_in_sight() {
         assert_eq!(lost, [] as [usize; 0], "{what}");
         assert!(found.len() > 300, "{what}");
         assert_eq!(problems(&bodies), [], "{what}");
+    }
+}
+
+#[test]
+fn deleted_rows_of_indexes_and_tables_without_rowid_stay_in_sight() {
+    let table = "CREATE TABLE t (id INTEGER, before TEXT, address TEXT, after TEXT, PRIMARY KEY (before, address)) WITHOUT ROWID";
+    let other = "CREATE TABLE t (id INTEGER, before TEXT, address TEXT PRIMARY KEY, after TEXT) WITHOUT ROWID";
+    for (setup, index) in [(table, ""), (other, ""), (other, "CREATE INDEX i ON t (before, address)")] {
+        for statement in ["DELETE FROM t WHERE id % 3 = 0", "DELETE FROM t WHERE id % 40 = 0", "DELETE FROM t WHERE id >= 200"] {
+            let (_folder, path) = database(&["PRAGMA secure_delete=0", setup], |connection| {
+                connection.execute_batch(index).unwrap();
+                rows(connection, 0, 400, 5);
+                connection.execute_batch(statement).unwrap();
+            });
+            let (found, bodies) = sightings(&Scratch::of(&path));
+            let content = std::fs::read(&path).unwrap();
+            let left = |number: &usize| memchr::memmem::find(&content, address(*number).as_bytes()).is_some();
+            let lost: Vec<_> = missing(&found, 0..400).into_iter().filter(left).collect();
+            // Of these some 1,500 deleted rows the address of one is not told apart from the text that it touches.
+            let known: &[usize] = if index.is_empty() || !statement.contains(">=") { &[] } else { &[200] };
+            assert_eq!(lost, known, "{setup} {index} {statement}");
+            assert_eq!(problems(&bodies), [], "{statement}");
+        }
     }
 }
 

@@ -56,25 +56,19 @@ impl Dialect for Backup {
         let date_sent = date_sent.filter(|stamp| stamp.utc_us != Some(0));
         let (sent, received) = if outgoing == Some(true) { (date, None) } else { (date_sent, date) };
         let message = Message {
-            provenance: reading.emit.provenance(at.place()),
-            app: APP.to_owned(),
             thread_key: thread(&fields),
             sender,
             recipient,
             outgoing,
             sent,
             received,
-            edited: None,
             text: fields.text(if mms { "mms_body" } else { "body" }),
             subject: fields.text(if mms { "sub" } else { "subject" }),
             message_type: Some(if mms { "mms" } else { "sms" }.to_owned()),
             message_key: fields.text("tr_id"),
-            quoted_key: None,
-            quoted_text: None,
-            quoted_sender: None,
-            forwarded: None,
             status: folder.map(|folder| status(&folder, mms)),
             extra: fields.rest(),
+            ..reading.message(at)
         };
         reading.main(Record::Message(Box::new(message)));
     }

@@ -82,25 +82,15 @@ impl Dialect for Exporter {
             }
         };
         let message = Message {
-            provenance: reading.emit.provenance(at.place()),
-            app: APP.to_owned(),
-            thread_key: reading.thread.clone(),
             sender,
-            recipient: None,
-            outgoing: None,
             sent: fields.written("timestamp"),
-            received: None,
             edited: fields.written("timestampEdited"),
             text: fields.text("content"),
-            subject: None,
             message_type: Some(message_type),
             message_key: fields.text("id"),
             quoted_key,
-            quoted_text: None,
-            quoted_sender: None,
-            forwarded: None,
-            status: None,
             extra: fields.rest(),
+            ..reading.message(at)
         };
         reading.main(Record::Message(Box::new(message)));
     }
@@ -192,25 +182,13 @@ impl Dialect for Package {
             reading.attachment("files", at, &format!("Attachments/{number}"), |attachment| attachment.url = Some(url.clone()));
         }
         let message = Message {
-            provenance: reading.emit.provenance(at.place()),
-            app: APP.to_owned(),
-            thread_key: reading.thread.clone(),
-            sender: None,
-            recipient: None,
             outgoing: Some(true),
             sent: fields.written("Timestamp"),
-            received: None,
-            edited: None,
             text: fields.text("Contents"),
-            subject: None,
             message_type: Some(if links.is_empty() { "text" } else { "file" }.to_owned()),
             message_key: fields.text("ID"),
-            quoted_key: None,
-            quoted_text: None,
-            quoted_sender: None,
-            forwarded: None,
-            status: None,
             extra: fields.rest(),
+            ..reading.message(at)
         };
         reading.main(Record::Message(Box::new(message)));
     }

@@ -1,5 +1,6 @@
 //! The fields of an element that are still to be told.
 
+pub(super) use crate::parse::json_stream::told::scalar;
 use model::{Stamp, TimeUnit};
 use serde_json::{Map, Value};
 
@@ -73,15 +74,5 @@ fn says_nothing(value: &Value) -> bool {
         Value::Array(list) => list.is_empty(),
         Value::Object(fields) => fields.is_empty(),
         Value::Bool(_) | Value::Number(_) => false,
-    }
-}
-
-/// A string, number or boolean as text; `None` for null, empty strings and containers.
-pub(super) fn scalar(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) if !text.is_empty() => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(flag) => Some(flag.to_string()),
-        _ => None,
     }
 }

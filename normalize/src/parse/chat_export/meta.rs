@@ -102,25 +102,13 @@ impl Dialect for Meta {
             Some(other) => other.to_lowercase(),
         };
         let message = Message {
-            provenance: reading.emit.provenance(at.place()),
-            app: reading.app.to_owned(),
-            thread_key: reading.thread.clone(),
             sender,
-            recipient: None,
-            outgoing: None,
             sent: sent(&mut fields),
-            received: None,
-            edited: None,
             text,
-            subject: None,
             message_type: Some(message_type),
-            message_key: None,
-            quoted_key: None,
-            quoted_text: None,
-            quoted_sender: None,
-            forwarded: None,
             status: unsent.then(|| "unsent".to_owned()),
             extra: fields.rest(),
+            ..reading.message(at)
         };
         reading.main(Record::Message(Box::new(message)));
     }

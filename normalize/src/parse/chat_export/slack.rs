@@ -60,7 +60,7 @@ impl Dialect for Slack {
 
 fn user(mut fields: Fields, at: &At, reading: &mut Reading<'_, '_>) {
     reading.kind = "account";
-    let Some(key) = fields.text("id") else { return };
+    let Some(key) = fields.text("id") else { return reading.without("a user without an id") };
     let mut profile = fields.object("profile").unwrap_or_else(|| Fields(serde_json::Map::new()));
     let names = [profile.text("real_name"), fields.text("real_name"), profile.text("display_name"), scalar_of(&fields, "name")];
     let phone_raw = profile.text("phone");
@@ -86,7 +86,7 @@ fn channel(mut fields: Fields, at: &At, reading: &mut Reading<'_, '_>) {
     reading.kind = "thread";
     let id = fields.text("id");
     let name = fields.text("name");
-    let Some(key) = name.clone().or(id) else { return };
+    let Some(key) = name.clone().or(id) else { return reading.without("a channel without name and id") };
     let created = match fields.0.get("created") {
         Some(Value::String(text)) => text.parse().ok().map(|raw| Stamp::integer(raw, TimeUnit::UnixS)),
         _ => fields.time("created", TimeUnit::UnixS),
@@ -132,25 +132,15 @@ fn message(mut fields: Fields, at: &At, reading: &mut Reading<'_, '_>) {
     };
     fields.0.shift_remove("type");
     let message = Message {
-        provenance: reading.emit.provenance(at.place()),
-        app: APP.to_owned(),
-        thread_key: reading.thread.clone(),
         sender,
-        recipient: None,
-        outgoing: None,
         sent: key.clone().map(stamp),
-        received: None,
         edited: edited.map(stamp),
         text: fields.text("text"),
-        subject: None,
         message_type: Some(message_type.to_owned()),
         message_key: key,
         quoted_key: parent,
-        quoted_text: None,
-        quoted_sender: None,
-        forwarded: None,
-        status: None,
         extra: fields.rest(),
+        ..reading.message(at)
     };
     reading.main(Record::Message(Box::new(message)));
 }

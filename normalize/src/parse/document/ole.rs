@@ -35,7 +35,7 @@ impl Parser for Ole {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn identify(&self, input: &Input<'_>) -> bool {

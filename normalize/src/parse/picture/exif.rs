@@ -18,19 +18,22 @@ pub fn read(content: &[u8], emit: &mut Emit<'_>) -> usize {
         Ok(exif) => exif,
         Err(::exif::Error::PartialResult(partial)) => {
             let (exif, errors) = partial.into_inner();
-            let detail = errors.first().map(|error| model::text::escape(&error.to_string())).unwrap_or_default();
-            emit.problem(Code::DocumentDamaged, format!("EXIF is not whole: {detail}"));
+            for error in errors {
+                emit.problem(Code::DocumentDamaged, format!("EXIF is not whole: {}", model::text::escape(&error.to_string())));
+            }
             exif
         }
-        Err(::exif::Error::InvalidFormat(what)) => {
+        Err(::exif::Error::NotFound(_)) => return 0,
+        Err(error) => {
             // Most of what is cut or made up: nothing is known to be lost but where an EXIF begins.
             if memchr::memmem::find(content.get(..1 << 16).unwrap_or(content), b"Exif\0\0").is_some() {
-                emit.problem(Code::DocumentDamaged, format!("EXIF cannot be read: {}", what.to_lowercase()));
+                let detail = model::text::escape(&error.to_string().to_lowercase());
+                emit.problem(Code::DocumentDamaged, format!("EXIF cannot be read: {detail}"));
             }
             return 0;
         }
-        Err(_) => return 0,
     };
+    cut(&exif, emit);
     let (Some(latitude), Some(longitude)) = (angle(&exif, Tag::GPSLatitude), angle(&exif, Tag::GPSLongitude)) else { return 0 };
     let signed = |degrees: f64, reference: Tag, negative: char| {
         let turned = text(&exif, reference).is_some_and(|text| text.to_ascii_uppercase().starts_with(negative));
@@ -53,6 +56,17 @@ pub fn read(content: &[u8], emit: &mut Emit<'_>) -> usize {
     // Locations are never turned away.
     let _taken = emit.record(Record::Location(Box::new(location)));
     1
+}
+
+/// Tells of texts that are longer than what is kept.
+fn cut(exif: &Exif, emit: &mut Emit<'_>) {
+    for field in exif.fields() {
+        let Value::Ascii(lines) = &field.value else { continue };
+        if let Some(line) = lines.first().filter(|line| line.len() > TEXT_MOST) {
+            let detail = format!("EXIF {}: a text of {} bytes, of which {TEXT_MOST} are kept", field.tag, line.len());
+            emit.problem(Code::CapValue, detail);
+        }
+    }
 }
 
 fn values(exif: &Exif, tag: Tag) -> Option<&Value> {

@@ -1,8 +1,9 @@
 //! One message of an export, decoded alone.
 
-use super::{APP, Survey, locator, scalar};
+use super::{APP, Survey};
 use crate::emit::Emit;
 use crate::parse::json_stream::Span;
+use crate::parse::json_stream::told::{locator, scalar};
 use model::record::{Account, Attachment, Call, Message, Record};
 use model::{Code, Stamp, TimeUnit};
 use serde_json::{Map, Value};

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::evidence::{Scratch, problems, records};
+use model::Locator;
 use model::record::Message;
 use model::{Body, ItemStatus, RawTime, Stamp};
 

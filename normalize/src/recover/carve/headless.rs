@@ -63,6 +63,10 @@ impl Carver<'_> {
                 let Some(misfit) = shape.misfit(&reading.serials).filter(|misfit| *misfit <= reading.serials.len()) else {
                     continue;
                 };
+                // Where no chain says that a cell begins, bytes in a column of texts are chance: SQLite keeps them, apps do not.
+                if !ends.chained && shape.bytes_for_text(&reading.serials) {
+                    continue;
+                }
                 let Some(found) = self.read(space, at, table, &reading, &ends, chain) else { continue };
                 // Rather up to the end of the block than short of it.
                 let slack = ends.block.map_or(0, |block| block.saturating_sub(found.range.1)).min(TAKEN) % TAKEN;
@@ -109,6 +113,12 @@ impl Carver<'_> {
                 body.extend(chain(first, reading.payload - local as u64));
             }
         }
+        // A block that was given out in part and freed again holds the start of one row and the end of another.
+        let border = self.overwritten(space, (reading.bodies_at, end.min(limit)), table, chain);
+        if let Some(border) = border {
+            body.truncate(border - reading.bodies_at);
+            doubts = doubts.and(Doubts::CUT);
+        }
         // How long a text of a lost type was is known from the end of its cell only: without that, its letters would be made up.
         let open = doubts.has(Doubts::CUT) || doubts.has(Doubts::END);
         if open && doubts.has(Doubts::FIRST) && reading.serials.first().is_some_and(|serial| is_value(*serial)) {
@@ -129,9 +139,39 @@ impl Carver<'_> {
                 *first = None;
             }
         }
-        found.range = (at, end.min(limit));
+        if !found.tells() {
+            return None;
+        }
+        found.range = (at, border.unwrap_or(end.min(limit)));
         found.doubts = found.doubts.and(doubts);
         Some(found)
+    }
+
+    /// Where another cell of the table begins among the values of one that was freed: whole, or freed itself and ending where a block of its size
+    /// does. Chance would have to hit every column and the length.
+    fn overwritten(&self, space: &Space<'_>, (from, end): (usize, usize), table: usize, chain: &mut Chain<'_>) -> Option<usize> {
+        let shape = self.tables.get(table).filter(|shape| shape.columns.len() > 2)?;
+        (from..end.saturating_sub(2 * TAKEN)).find(|at| {
+            let whole = self.whole(space, *at, false, chain).filter(|found| found.table == table && found.range.1 <= end);
+            whole.is_some_and(|found| found.values.len() == shape.columns.len()) || self.freed(space, *at, end, shape)
+        })
+    }
+
+    /// Whether a freed cell of the table begins there: its size leads to an end at most, and one reading of it ends there, too.
+    fn freed(&self, space: &Space<'_>, at: usize, end: usize, shape: &Table) -> bool {
+        let (Some(next), Some(size)) = (be16(space.page, at).map(usize::from), be16(space.page, at + 2).map(usize::from)) else {
+            return false;
+        };
+        if next >= self.geometry.usable || size <= 2 * TAKEN || at + size > end {
+            return false;
+        }
+        let ends = Ends { block: Some(at + size), chained: false, stale: None };
+        readings(space, at, shape, &ends).iter().any(|reading| {
+            let local = self.geometry.local(Kind::TableLeaf, reading.payload);
+            let spills = if reading.payload > local as u64 { 4 } else { 0 };
+            let misfit = shape.misfit(&reading.serials).is_some_and(|misfit| misfit <= 1);
+            misfit && !reading.doubts.has(Doubts::FIRST) && reading.payload_at + local + spills == at + size
+        })
     }
 
     /// Whether a cell could well end there: where its block ends (up to three bytes of fragment lie between), where the block

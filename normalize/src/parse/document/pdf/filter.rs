@@ -2,7 +2,7 @@
 
 use flate2::read::{DeflateDecoder, ZlibDecoder};
 use hayro_syntax::Filter;
-use hayro_syntax::object::{Array, Dict, Stream};
+use hayro_syntax::object::{Dict, Object, Stream};
 use std::borrow::Cow;
 use std::io::Read;
 
@@ -21,7 +21,12 @@ pub struct Decoded<'a> {
 /// Takes the filters off.
 pub fn decoded<'a>(stream: &Stream<'a>, cap: usize) -> Decoded<'a> {
     let mut out = Decoded { bytes: stream.raw_data(), trouble: None, capped: false, picture: None };
-    if predicted(stream.dict()) {
+    let (parameters, sound) = parameters(stream.dict());
+    let number = |key: &str| parameters.iter().find_map(|parameters| parameters.get::<i32>(key));
+    if !sound {
+        out.trouble = Some("parameters of its filters cannot be read");
+    }
+    if number("Predictor").is_some_and(|predictor| predictor > 1) {
         // Rows that say how they differ from the row before: the library knows how to add them up.
         match stream.decoded_data() {
             Ok(bytes) => out.bytes = bytes,
@@ -34,7 +39,7 @@ pub fn decoded<'a>(stream: &Stream<'a>, cap: usize) -> Decoded<'a> {
             Filter::Crypt => {}
             Filter::FlateDecode => out.step(|bytes| inflated(bytes, cap)),
             Filter::LzwDecode => {
-                let early = number(stream.dict(), "EarlyChange") != Some(0);
+                let early = number("EarlyChange") != Some(0);
                 out.step(|bytes| lzw(bytes, cap, early));
             }
             Filter::Ascii85Decode => out.step(|bytes| (ascii85(bytes), None, false)),
@@ -61,23 +66,31 @@ impl Decoded<'_> {
     }
 }
 
-/// The parameters of a stream's filters.
-fn parameters<'a>(dict: &Dict<'a>) -> Vec<Dict<'a>> {
-    ["DecodeParms", "DP"]
-        .iter()
-        .flat_map(|key| match dict.get::<Dict<'_>>(key) {
-            Some(one) => vec![one],
-            None => dict.get::<Array<'_>>(key).map(|all| all.iter::<Dict<'_>>().collect()).unwrap_or_default(),
-        })
-        .collect()
-}
-
-fn number(dict: &Dict<'_>, key: &str) -> Option<i32> {
-    parameters(dict).iter().find_map(|parameters| parameters.get::<i32>(key))
-}
-
-fn predicted(dict: &Dict<'_>) -> bool {
-    number(dict, "Predictor").is_some_and(|predictor| predictor > 1)
+/// The parameters of a stream's filters; false where some that are there cannot be read.
+fn parameters<'a>(dict: &Dict<'a>) -> (Vec<Dict<'a>>, bool) {
+    let (mut found, mut sound) = (Vec::new(), true);
+    for key in ["DecodeParms", "DP"].into_iter().filter(|key| dict.contains_key(key)) {
+        let objects = match dict.get::<Object<'_>>(key) {
+            Some(Object::Array(all)) => {
+                let objects: Vec<_> = all.iter::<Object<'_>>().collect();
+                sound &= objects.len() == all.raw_iter().count();
+                objects
+            }
+            one => {
+                sound &= one.is_some();
+                one.into_iter().collect()
+            }
+        };
+        for object in objects {
+            match object {
+                Object::Dict(parameters) => found.push(parameters),
+                // A filter of several that has none.
+                Object::Null(_) => {}
+                _ => sound = false,
+            }
+        }
+    }
+    (found, sound)
 }
 
 /// Unpacks zlib data, up to a cap, as far as they are whole.

@@ -161,19 +161,16 @@ fn composite_widths(list: &Array<'_>, widths: &mut HashMap<u32, f64>) {
     let mut items = list.iter::<Object<'_>>();
     while let Some(Object::Number(first)) = items.next() {
         let first = u32::try_from(first.as_i64()).unwrap_or(0);
-        match items.next() {
-            Some(Object::Array(each)) => {
-                let room = WIDTHS_MOST.saturating_sub(widths.len());
-                widths.extend((first..).zip(each.iter::<Number>().map(|width| width.as_f64())).take(room));
-            }
+        let run: Box<dyn Iterator<Item = (u32, f64)>> = match items.next() {
+            Some(Object::Array(each)) => Box::new((first..).zip(each.iter::<Number>().map(|width| width.as_f64()))),
             Some(Object::Number(last)) => {
                 let Some(Object::Number(width)) = items.next() else { return };
                 let last = u32::try_from(last.as_i64()).unwrap_or(0);
-                let room = WIDTHS_MOST.saturating_sub(widths.len());
-                widths.extend((first..=last).take(room).map(|id| (id, width.as_f64())));
+                Box::new((first..=last).map(move |id| (id, width.as_f64())))
             }
             _ => return,
-        }
+        };
+        widths.extend(run.take(WIDTHS_MOST.saturating_sub(widths.len())));
     }
 }
 
