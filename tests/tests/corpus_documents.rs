@@ -274,14 +274,7 @@ fn wallets() {
 #[test]
 fn core_wallets() {
     let samples: [(&str, &str, &str, usize, usize, Option<&str>); 5] = [
-        (
-            "dogecoincore-1.14.2-wallet.dat",
-            "dogecoin",
-            "public_key",
-            203,
-            1,
-            Some("D9tUWRmNkEadHWd5JSvcz5yW9rxHhs196m"),
-        ),
+        ("dogecoincore-1.14.2-wallet.dat", "dogecoin", "public_key", 203, 1, Some("D9tUWRmNkEadHWd5JSvcz5yW9rxHhs196m")),
         ("litecoincore-0.18.1-wallet.dat", "litecoin", "public_key", 4002, 1, None),
         ("bitcoincore-0.21.1-wallet.dat", "bitcoin", "descriptor", 6, 1, None),
         ("bitcoinj-wallet.wallet", "bitcoin", "public_key", 1, 1, None),
