@@ -153,7 +153,7 @@ fn a_part_is_read_searched_matched_and_exported() {
 fn a_profile_gives_no_more_than_it_is_for() {
     let bench = Bench::sealed();
     let number = bench.numbers[3].clone();
-    let told = bench.share(&["--profile", "stop-payment", "--only", &format!("{number}"), "--dry-run"], 2);
+    let told = bench.share(&["--profile", "stop-payment", "--only", &number, "--dry-run"], 2);
     assert!(told.contains("nothing in the bundle"), "{told}");
     let told = bench.share(&["--profile", "stop-payment", "--dry-run"], 0);
     assert!(told.contains("observable: 1 rows") && told.contains("nobody is named, and there is no phone number"), "{told}");

@@ -12,7 +12,7 @@ const TEXT: u64 = 13;
 pub fn write(values: &[Value], out: &mut Vec<u8>) {
     let types = values.iter().map(|value| varint_length(serial_type(value))).sum::<usize>();
     // The header's length counts itself.
-    let header = types + if types + 1 <= 0x7f { 1 } else { 2 };
+    let header = types + if types < 0x7f { 1 } else { 2 };
     write_varint(header as u64, out);
     values.iter().for_each(|value| write_varint(serial_type(value), out));
     for value in values {
@@ -50,14 +50,14 @@ fn serial_type(value: &Value) -> u64 {
 
 /// Bytes of an integer: the fewest of 0, 1, 2, 3, 4, 6 and 8 that hold it.
 fn integer_length(number: i64) -> usize {
-    let bits = 65 - number.abs_diff(i64::from(number >> 63)).leading_zeros();
+    let bits = 65 - number.abs_diff(number >> 63).leading_zeros();
     match bits {
         _ if number == 0 || number == 1 => 0,
-        ..=8 => 1,
-        ..=16 => 2,
-        ..=24 => 3,
-        ..=32 => 4,
-        ..=48 => 6,
+        1..=8 => 1,
+        9..=16 => 2,
+        17..=24 => 3,
+        25..=32 => 4,
+        33..=48 => 6,
         _ => 8,
     }
 }

@@ -78,7 +78,7 @@ impl<'b> Block<'b> {
 
     /// The body of the entry at a place.
     pub fn body(&self, place: usize) -> Option<&'b [u8]> {
-        let end = |place: usize| Some(usize::try_from(u64::from_le_bytes(*self.ends.get(place)?)).ok()?);
+        let end = |place: usize| usize::try_from(u64::from_le_bytes(*self.ends.get(place)?)).ok();
         let begin = place.checked_sub(1).map_or(Some(0), end)?;
         self.bodies.get(begin..end(place)?)
     }
