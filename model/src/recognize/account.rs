@@ -6,7 +6,7 @@ use sha3::{Keccak256, Sha3_256};
 /// What EIP-55 says about `0x` and 40 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Case {
-    /// Mixed case that is the checksum.
+    /// The case of its letters is the checksum.
     Checksum,
     /// One case: nothing to check.
     Lower,
@@ -27,14 +27,16 @@ pub fn evm(text: &[u8]) -> Option<Case> {
     if !digits.iter().any(u8::is_ascii_uppercase) {
         return Some(Case::Lower);
     }
-    if !digits.iter().any(u8::is_ascii_lowercase) {
-        return Some(Case::Upper);
-    }
     let hash = Keccak256::digest(digits.to_ascii_lowercase());
     let nibbles = hash.iter().flat_map(|byte| [byte >> 4, byte & 15]);
     let right =
         digits.iter().zip(nibbles).all(|(digit, nibble)| digit.is_ascii_digit() || digit.is_ascii_uppercase() == (nibble >= 8));
-    right.then_some(Case::Checksum)
+    match right {
+        true => Some(Case::Checksum),
+        // Letters that all happen to be capitals by the checksum are it: EIP-55 has such test vectors.
+        false if !digits.iter().any(u8::is_ascii_lowercase) => Some(Case::Upper),
+        false => None,
+    }
 }
 
 /// TRON in hexadecimal: `41` and 40 digits of one case.
@@ -133,4 +135,27 @@ pub fn is_onion(label: &[u8]) -> bool {
     let Some((key, [first, second, version])) = bytes.split_last_chunk::<3>() else { return false };
     let digest = Sha3_256::new().chain_update(b".onion checksum").chain_update(key).chain_update([*version]).finalize();
     *version == 3 && digest.get(..2) == Some(&[*first, *second])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_vectors_of_eip_55() {
+        for (address, case) in [
+            ("0x52908400098527886E0F7030069857D2E4169EE7", Case::Checksum),
+            ("0x8617E340B3D01FA5F11F306F4090FD50E238070D", Case::Checksum),
+            ("0xde709f2102306220921060314715629080e2fb77", Case::Lower),
+            ("0x27b1fdb04752bbc536007a920d24acb045561c26", Case::Lower),
+            ("0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", Case::Checksum),
+            ("0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359", Case::Checksum),
+            ("0xdbF03B407c01E7cD3CBea99509d93f8DDDC8C6FB", Case::Checksum),
+            ("0xD1220A0cf47c7B9Be7A2E6BA89F429762e7b9aDb", Case::Checksum),
+        ] {
+            assert_eq!(evm(address.as_bytes()), Some(case), "{address}");
+        }
+        assert_eq!(evm(b"0x5aaeb6053F3E94C9b9A09f33669435E7Ef1BeAed"), None);
+        assert_eq!(evm(b"0x5AAEB6053F3E94C9B9A09F33669435E7EF1BEAED"), Some(Case::Upper));
+    }
 }
