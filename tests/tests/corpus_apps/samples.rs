@@ -161,6 +161,10 @@ const SAMPLES: &[Sample] = &[
             ("ZSMESSAGE→message", 81, 81),
             ("ZCONVERSATION→thread", 7, 7),
             ("ZSCONTACT→contact", 10, 10),
+            // iLEAPP's own expectations: 9 contacts of the phone, 5 calls, 12 places that were shared.
+            ("ZDEVICECONTACTHASH→contact", 9, 9),
+            ("ZMESSAGEPROPERTIES→call", 63, 5),
+            ("ZMESSAGEPROPERTIES→location", 63, 12),
             ("ZUSER→account", 2, 2),
         ],
         values: &[("message", &["You here yet?", "704382289.392", "8:live:.cid.5638f9306b7b8594"])],

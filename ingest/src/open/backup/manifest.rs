@@ -58,6 +58,7 @@ pub fn read(beside: &dyn Beside, name: &[u8], settings: &Settings, passwords: &[
         return super::mbdb::read(&source, beside, settings, passwords);
     }
     let list = small(beside, b"Manifest.plist");
+    let has_list = list.is_some();
     let list = list.as_deref().and_then(Plist::open);
     let at = |key: &str| list.as_ref().and_then(|list| list.get(&[key]));
     let plain = head(&source).as_deref() == Some(MAGIC);
@@ -75,7 +76,12 @@ pub fn read(beside: &dyn Beside, name: &[u8], settings: &Settings, passwords: &[
         }
         keys = Some(unlocked);
     } else if !plain {
-        return if list.is_some() { Err(damaged("manifest of the backup is no database")) } else { Ok(None) };
+        return match (list.is_some(), has_list) {
+            (true, _) => Err(damaged("manifest of the backup is no database")),
+            // Both stand there and neither can be read: an encrypted backup whose keybag is lost.
+            (false, true) => Err(damaged("Manifest.plist of the backup cannot be read, and its manifest is no database")),
+            (false, false) => Ok(None),
+        };
     }
     let log = if plain { beside.source(b"Manifest.db-wal").ok() } else { None };
     let mut manifest = Manifest { entries: Vec::new(), places: Vec::new(), keys, troubles: Vec::new(), rows: 0 };

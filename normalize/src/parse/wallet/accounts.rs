@@ -62,6 +62,8 @@ pub struct Accounts<'r, 'e> {
     pub state: State,
     /// The wallet, where something else than the content says it.
     pub app: Option<String>,
+    /// The table whose rows are read, of a wallet that is a database.
+    table: Option<String>,
     seen: u64,
     put: u64,
     told: HashSet<(String, String)>,
@@ -83,6 +85,7 @@ impl<'r, 'e> Accounts<'r, 'e> {
             emit,
             state: State::Live,
             app: None,
+            table: None,
             seen: 0,
             put: 0,
             told: HashSet::new(),
@@ -93,6 +96,11 @@ impl<'r, 'e> Accounts<'r, 'e> {
             transfers_seen: 0,
             secrets: HashSet::new(),
         }
+    }
+
+    /// Says that what is told are rows of that table.
+    pub fn of_table(&mut self, table: Option<&str>) {
+        self.table = table.map(str::to_owned);
     }
 
     /// Tells an account. One that was told already, by a newer state or another part of the file, is counted only, unless an older state
@@ -202,7 +210,7 @@ impl<'r, 'e> Accounts<'r, 'e> {
     /// Ends: how many were met, and how many told.
     pub fn finish(self, source: &str) {
         let reason = (self.put < self.seen).then(|| format!("{} told already or empty", self.seen - self.put));
-        self.emit.ledger(source, "account", None, self.seen, self.put, reason);
+        self.emit.ledger(source, "account", self.table.as_deref(), self.seen, self.put, reason);
         self.finish_transfers();
     }
 
@@ -213,7 +221,7 @@ impl<'r, 'e> Accounts<'r, 'e> {
         let told = self.transfers.len() as u64;
         let reason = (told < self.transfers_seen).then(|| format!("{} told already", self.transfers_seen - told));
         if self.transfers_seen > 0 {
-            self.emit.ledger("transactions", "message", None, self.transfers_seen, told, reason);
+            self.emit.ledger("transactions", "message", self.table.as_deref(), self.transfers_seen, told, reason);
         }
     }
 }

@@ -55,6 +55,11 @@ pub fn wallet(entries: &[Entry<'_>], path: &str, magic: Option<u32>, emit: &mut 
     let book = Book::of(records, chain);
     let mut accounts = Accounts::new(emit);
     accounts.app = Some(chain.app.to_owned());
+    accounts.of_table(entries.iter().find_map(|entry| match &entry.place {
+        Locator::Row { table, .. } => Some(table.as_str()),
+        Locator::Carved(carved) => Some(&carved.table),
+        _ => None,
+    }));
     book.summary(basis, &mut accounts);
     for told in &book.records {
         accounts.state = told.state;
