@@ -140,7 +140,8 @@ impl Map<'_> {
         while page != 0 {
             let start = (page - 1) * self.size;
             let here = left.min(self.usable - 4);
-            self.mark(start, 4, "page that goes on: next");
+            let is_last = left <= self.usable - 4;
+            self.mark(start, 4, if is_last { "page that goes on: no next" } else { "page that goes on: next" });
             self.mark(start + 4, here, "cell: values");
             self.mark(start + 4 + here, self.usable - 4 - here, "page that goes on: rest");
             (page, left) = (self.number(start, 4), left - here);
