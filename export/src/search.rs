@@ -5,6 +5,7 @@
 //! Burmese) are searched like any other; a number also as people write numbers, with spaces, dashes and brackets.
 
 mod fold;
+mod han;
 mod index;
 mod matcher;
 

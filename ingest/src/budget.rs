@@ -7,6 +7,7 @@
 use crate::open::Entry;
 use config::Settings;
 use model::Code;
+use std::collections::HashMap;
 
 /// What the ratio cap always lets out of an entry: an image of a small, nearly empty disk packs a thousand times smaller and is read whole.
 const ENTRY_FLOOR_BYTES: u64 = 64 << 20;
@@ -59,6 +60,8 @@ pub struct Shares {
     claimed: u64,
     /// What they weigh when the rest is shared out.
     weight: u128,
+    /// By folder of an image that lies in the files beside its list: what these files have.
+    beside: HashMap<Vec<u8>, u64>,
     /// Entries whose claim did not fit, in order.
     refused: Vec<u32>,
 }
@@ -66,18 +69,35 @@ pub struct Shares {
 impl Shares {
     /// Shares a budget out in the order of the list.
     pub fn of(settings: &Settings, entries: &[Entry], budget: Budget) -> Shares {
-        let mut shares = Shares { budget, claimed: 0, weight: 0, refused: Vec::new() };
+        let mut beside: HashMap<Vec<u8>, u64> = entries.iter().filter_map(list_of).map(|folder| (folder.to_vec(), 0)).collect();
+        let listed = !beside.is_empty();
+        for entry in entries.iter().filter(|_| listed) {
+            let slashes = entry.path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+            for end in slashes.map(|(at, _)| at + 1).chain([0]) {
+                if let Some(sum) = entry.path.get(..end).and_then(|folder| beside.get_mut(folder)) {
+                    *sum = sum.saturating_add(entry.size);
+                }
+            }
+        }
+        let mut shares = Shares { budget, claimed: 0, weight: 0, beside, refused: Vec::new() };
         for (at, entry) in (0u32..).zip(entries) {
             let fits = shares.claimed.checked_add(claim(settings, entry)).filter(|sum| *sum <= budget.bytes);
             match fits {
                 Some(sum) => {
                     shares.claimed = sum;
-                    shares.weight += weight(entry);
+                    shares.weight += shares.weight_of(entry);
                 }
                 None => shares.refused.push(at),
             }
         }
         shares
+    }
+
+    /// An entry that does not tell its size weighs what it takes in its container, a list of files what these do.
+    fn weight_of(&self, entry: &Entry) -> u128 {
+        let own = if entry.size == 0 { entry.packed.unwrap_or(0) } else { entry.size };
+        let beside = list_of(entry).and_then(|folder| self.beside.get(folder)).copied();
+        u128::from(own.max(beside.unwrap_or(0)))
     }
 
     /// The share of an entry; the code of the cap where it has none.
@@ -87,7 +107,7 @@ impl Shares {
         }
         let claim = claim(settings, entry);
         let spare = u128::from(self.budget.bytes - self.claimed.min(self.budget.bytes));
-        let part = spare.saturating_mul(weight(entry)) / self.weight.max(1);
+        let part = spare.saturating_mul(self.weight_of(entry)) / self.weight.max(1);
         let bytes = claim.saturating_add(u64::try_from(part).unwrap_or(u64::MAX));
         Ok(Budget { bytes, code: self.budget.code })
     }
@@ -98,9 +118,14 @@ fn claim(settings: &Settings, entry: &Entry) -> u64 {
     entry.size.min(Budget::NONE.of_entry(settings, entry.packed).bytes)
 }
 
-/// An entry that does not tell its size weighs what it takes in its container.
-fn weight(entry: &Entry) -> u128 {
-    u128::from(if entry.size == 0 { entry.packed.unwrap_or(0) } else { entry.size })
+/// Largest file that only lists the others of an image, bytes.
+const LIST_BYTES_MAX: u64 = 64 << 10;
+
+/// The folder that holds an image of which an entry is the list: a descriptor of VMDK, the properties of a sparse bundle.
+fn list_of(entry: &Entry) -> Option<&[u8]> {
+    let (folder, name) = entry.path.split_at(entry.path.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1));
+    let lists = name.to_ascii_lowercase().ends_with(b".vmdk") || folder.ends_with(b".sparsebundle/") && name == b"Info.plist";
+    (lists && entry.size <= LIST_BYTES_MAX).then_some(folder)
 }
 
 #[cfg(test)]
@@ -133,5 +158,18 @@ mod tests {
         let sum = share(0).unwrap().bytes + share(2).unwrap().bytes;
         assert!(sum <= budget.bytes && sum > budget.bytes - 3, "{sum}");
         assert!(share(2).unwrap().bytes > 2 * share(0).unwrap().bytes);
+    }
+
+    /// A list of a few bytes opens what the files beside it hold: its share is that of their bytes.
+    #[test]
+    fn a_list_of_an_images_files_weighs_what_they_do() {
+        let settings = Settings::default();
+        let at = |path: &str, size| Entry { size, packed: Some(size), ..entry(path) };
+        let entries = [at("vm/a.vmdk", 300), at("vm/a-flat.vmdk", 8 << 20), at("other", 8 << 20), at("a.txt", 300)];
+        let budget = Budget { bytes: 512 << 20, code: Code::CapRatio };
+        let shares = Shares::of(&settings, &entries, budget);
+        let share = |at: usize| shares.share(&settings, at, &entries[at]).unwrap().bytes;
+        assert!(share(0) > 100 << 20 && share(3) < 1 << 20, "{} {}", share(0), share(3));
+        assert!((0..4).map(share).sum::<u64>() <= budget.bytes);
     }
 }

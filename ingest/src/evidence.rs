@@ -204,11 +204,25 @@ pub trait Neighbours: Send + Sync {
     /// The file's own name.
     fn name(&self) -> &[u8];
 
-    /// Opens the neighbour of that name, in the same folder.
+    /// Opens the neighbour of that name, in the same folder or in folders below it.
     fn open(&self, name: &[u8]) -> io::Result<Source>;
+
+    /// At least so many first bytes of the neighbour of that name, or all of it.
+    fn begin(&self, name: &[u8], _bytes: u64) -> io::Result<Source> {
+        self.open(name)
+    }
+
+    /// Opens the file of that name in the folder above, where the file's own folder has the name that is told.
+    fn above(&self, folder: &[u8], name: &[u8]) -> io::Result<Source>;
 
     /// Whether neighbours are items of their own: not so where the evidence is given as one file.
     fn listed(&self) -> bool;
+}
+
+/// The folder above one that ends in a name: each empty, or with a slash at its end.
+pub fn above<'p>(folder: &'p [u8], name: &[u8]) -> Option<&'p [u8]> {
+    let above = folder.strip_suffix(b"/")?.strip_suffix(name)?;
+    (above.is_empty() || above.ends_with(b"/")).then_some(above)
 }
 
 /// What lies beside a file of the evidence.
@@ -226,11 +240,17 @@ impl Neighbours for Beside {
     }
 
     fn open(&self, name: &[u8]) -> io::Result<Source> {
-        // A name comes from evidence: it must not lead anywhere else.
-        if name.is_empty() || name == b"." || name == b".." || name.contains(&b'/') || name.contains(&0) {
+        // A name comes from evidence: it may lead into folders below, and nowhere else.
+        let leads_away = |part: &[u8]| part.is_empty() || part == b"." || part == b"..";
+        if name.contains(&0) || name.split(|byte| *byte == b'/').any(leads_away) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         Source::below(&self.root, &[&self.folder[..], name].concat(), self.listed)
+    }
+
+    fn above(&self, folder: &[u8], name: &[u8]) -> io::Result<Source> {
+        let above = above(&self.folder, folder).ok_or(io::ErrorKind::NotFound)?;
+        Source::below(&self.root, &[above, name].concat(), self.listed)
     }
 
     fn listed(&self) -> bool {

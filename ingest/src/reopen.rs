@@ -209,7 +209,7 @@ fn entry_of(
             };
             path.clone_from(&entries[index].path);
             if let Some(source) = container.source(index) {
-                return Ok(among(source, container, &path));
+                return Ok(Siblings::among(source, container, &path));
             }
             stored = container.stored(index);
             if let Some(trouble) = container.read(index, &mut take)? {
@@ -221,16 +221,11 @@ fn entry_of(
         }
     }
     let content = found.ok_or_else(|| Error::NoItem("not in its container".to_owned()))?;
-    let Some(outer) = outer.cloned() else { return Ok(among(content, container, &path)) };
+    let Some(outer) = outer.cloned() else { return Ok(Siblings::among(content, container, &path)) };
     // Of a container that is one stream no more is known than that its bytes lie somewhere in it.
     let (start, length, packed) = stored.unwrap_or((0, outer.size(), true));
     let taken = Source::Virtual(Arc::new(Taken { content, outer, start, length, packed }));
-    Ok(if path.is_empty() { taken } else { among(taken, container, &path) })
-}
-
-/// An encrypted database is opened together with what lies beside it.
-fn among(source: Source, container: &Arc<dyn Container>, path: &[u8]) -> Source {
-    if open::is_sealed(path, &head_of(&source)) { Siblings::among(source, container, path) } else { source }
+    Ok(if path.is_empty() { taken } else { Siblings::among(taken, container, &path) })
 }
 
 /// What was taken out of a container, with the place where it lies there.

@@ -1,9 +1,11 @@
 //! The form in which texts and what is looked for are compared, and numbers as people write them.
 //!
 //! Whoever looks for a word does not know how a phone's owner typed it: with the tone marks of Vietnamese or without, with the vowel signs
-//! of Arabic, in full-width letters, in Khmer digits, with zero-width spaces between words. All of these are one here. What
+//! of Arabic, in full-width letters, in Khmer digits, in traditional characters or in
+//! simplified ones, with zero-width spaces between words. All of these are one here. What
 //! tells words apart stays: vowels and tones of Thai, Khmer, Burmese and the rest of South Asia, й and ї of Cyrillic.
 
+use super::han::simplified;
 use model::text::is_deceptive;
 use std::borrow::Cow;
 use unicode_normalization::UnicodeNormalization;
@@ -36,8 +38,8 @@ pub fn fold(text: &str) -> Cow<'_, str> {
 /// Whether a character is in that form whatever stands beside it: what most texts consist of.
 fn is_folded(character: char) -> bool {
     matches!(character,
-        '\0'..='@' | '['..='\u{7f}' | 'а'..='и' | 'к'..='я' | '\u{e01}'..='\u{e30}' | '\u{e40}'..='\u{e46}' | '\u{1780}'..='\u{17b3}'
-        | '\u{4e00}'..='\u{9fff}')
+        '\0'..='@' | '['..='\u{7f}' | 'а'..='и' | 'к'..='я' | '\u{e01}'..='\u{e30}' | '\u{e40}'..='\u{e46}' | '\u{1780}'..='\u{17b3}')
+        || matches!(character, '\u{4e00}'..='\u{9fff}' if simplified(character) == character)
 }
 
 /// Characters that are not seen: zero-width, bidirectional and formatting ones, variation selectors, the stroke that stretches Arabic.
@@ -85,7 +87,7 @@ fn one_of_alike(character: char) -> char {
         '\u{1220}'..='\u{1226}' => moved(code, 0x1220, 0x1230),
         '\u{12d0}'..='\u{12d6}' => moved(code, 0x12d0, 0x12a0),
         '\u{1340}'..='\u{1346}' => moved(code, 0x1340, 0x1338),
-        _ => character,
+        _ => simplified(character),
     }
 }
 
@@ -188,6 +190,10 @@ mod tests {
             ("ផ្ទេរប្រាក់", "សូម\u{200b}ផ្ទេរ\u{200b}ប្រាក់\u{200b}មក"),
             ("โอนเงิน", "กรุณาโอน\u{200b}เงินด่วน"),
             ("转账", "请转\u{fe00}账"),
+            ("转账", "請轉帳到"),
+            ("詐騙園區", "诈骗园区"),
+            ("錢包", "冷钱包地址"),
+            ("護照", "收护照"),
         ] {
             assert!(fold(text).contains(&*fold(word)), "{word} in {text}: {} in {}", fold(word), fold(text));
         }

@@ -49,7 +49,7 @@ fn bound(bundle: &Path) -> Result<String, Error> {
     let (normalization, letters) = (unicode_normalization::UNICODE_VERSION, char::UNICODE_VERSION);
     let columns: Vec<_> = SEARCHED.iter().map(|searched| format!("{}:{}", searched.table, searched.texts.join(","))).collect();
     Ok(format!(
-        "haul search index 2; unicode {normalization:?} {letters:?}; {}; checkpoint {}; {} bytes, inode {}, modified {}.{}, changed {}.{}",
+        "haul search index 3; unicode {normalization:?} {letters:?}; {}; checkpoint {}; {} bytes, inode {}, modified {}.{}, changed {}.{}",
         columns.join(" "),
         crate::custody::subject(bundle)?,
         found.len(),

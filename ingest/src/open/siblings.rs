@@ -1,9 +1,9 @@
-//! What lies beside an entry of a container: an encrypted database needs its log to be decrypted with it.
+//! What lies beside an entry of a container: the other parts of an image, the log that an encrypted database is decrypted with.
 
 use super::Container;
-use crate::evidence::{Neighbours, Source};
+use crate::evidence::{Neighbours, Source, above};
 use crate::spool::Spool;
-use std::io;
+use std::io::{self, Read};
 use std::sync::Arc;
 
 /// The other entries in the folder of one.
@@ -30,7 +30,26 @@ impl Neighbours for Siblings {
     }
 
     fn open(&self, name: &[u8]) -> io::Result<Source> {
-        let path = [&self.folder[..], name].concat();
+        self.at([&self.folder[..], name].concat(), u64::MAX)
+    }
+
+    fn begin(&self, name: &[u8], bytes: u64) -> io::Result<Source> {
+        self.at([&self.folder[..], name].concat(), bytes)
+    }
+
+    fn above(&self, folder: &[u8], name: &[u8]) -> io::Result<Source> {
+        let above = above(&self.folder, folder).ok_or(io::ErrorKind::NotFound)?;
+        self.at([above, name].concat(), u64::MAX)
+    }
+
+    fn listed(&self) -> bool {
+        true
+    }
+}
+
+impl Siblings {
+    /// Opens the entry at a path of the container; of one that has to be unpacked so many bytes at most.
+    fn at(&self, path: Vec<u8>, bytes: u64) -> io::Result<Source> {
         let entries = self.container.list().unwrap_or_default();
         let index = entries.iter().position(|entry| entry.path == path && entry.ordinal == 0).ok_or(io::ErrorKind::NotFound)?;
         if let Some(source) = self.container.source(index) {
@@ -38,7 +57,8 @@ impl Neighbours for Siblings {
         }
         let mut found = None;
         let trouble = self.container.read(index, &mut |stream| {
-            let mut spool = Spool::new(&[], stream);
+            let mut stream = stream.take(bytes);
+            let mut spool = Spool::new(&[], &mut stream);
             // Damage inside is told of where the entry itself is read; what is there may do.
             drop(io::copy(&mut spool, &mut io::sink()));
             found = Some(spool.finish()?);
@@ -50,9 +70,5 @@ impl Neighbours for Siblings {
             (Err(error), _) => Err(io::Error::other(error)),
             (Ok(None), None) => Err(io::ErrorKind::NotFound.into()),
         }
-    }
-
-    fn listed(&self) -> bool {
-        true
     }
 }

@@ -11,6 +11,7 @@ use crate::tasks::Place;
 use crate::{Error, media_type};
 use model::{Body, Code, Item, ItemStatus, StagedItem};
 use std::io::Read;
+use std::sync::Arc;
 
 impl Worker<'_> {
     /// Reads the head of a file on disk, tells what it is, and goes on as container or as plain content.
@@ -104,13 +105,19 @@ impl Worker<'_> {
     /// A later part of a split image: what it holds is read through the first.
     fn later_part(&mut self, item: Item, listed: &Entry, source: &Source) -> Result<(), Error> {
         let reading = self.hash(&item, &[], &mut source.reader())?;
-        let mut item = self.compare(item, &reading, listed, source)?;
-        take(&mut item, &reading);
+        let item = self.compare(item, &reading, listed, source)?;
+        self.part_read(item, &reading)
+    }
+
+    /// Ends a later part of an image.
+    fn part_read(&mut self, mut item: Item, reading: &Reading) -> Result<(), Error> {
+        take(&mut item, reading);
         if item.status == ItemStatus::Plain {
             (item.status, item.definition) = (ItemStatus::Parsed, Some("part of a split image".to_owned()));
         }
-        if let Some(trouble) = reading.trouble {
-            self.problem(&mut item, ItemStatus::Partial, Trouble::new(Code::Unreadable, trouble.detail))?;
+        if let Some(trouble) = &reading.trouble {
+            let code = if trouble.code == Code::ContainerDamaged { Code::Unreadable } else { trouble.code };
+            self.problem(&mut item, ItemStatus::Partial, Trouble::new(code, trouble.detail.clone()))?;
         }
         self.end(item)
     }
@@ -145,6 +152,17 @@ impl Worker<'_> {
         let (special, positioned, beside) = (self.special.take(), self.positioned.take(), self.beside.take());
         let path = item.path_raw.clone().unwrap_or_else(|| item.path.clone().into_bytes());
         self.take_key(place, &path, head);
+        let among = |source: Source| match &beside {
+            Some((container, path)) => Siblings::among(source, container, path),
+            None => source,
+        };
+        // Which part of an image it is, its name and what lies beside it tell.
+        if error.is_none() && special.is_none() && open::is_later_part(&among(Source::Memory(Arc::from([])))) {
+            let mut reading = self.hash(&item, head, &mut capped)?;
+            self.budget = self.budget.less(reading.size);
+            reading.trouble = stop(capped.stopped, &reading).or_else(|| reading.trouble.clone());
+            return self.part_read(item, &reading).map(|()| None);
+        }
         let image = || open::is_container(&path, head) || positioned.as_ref().is_some_and(open::ends_as_image);
         if error.is_none() && special.is_none() && self.opens(place, &mut item, image())? {
             let (reading, source) = match positioned {
@@ -159,9 +177,8 @@ impl Worker<'_> {
             if let Some(trouble) = trouble {
                 self.problem(&mut item, ItemStatus::Partial, trouble)?;
             }
-            let (mut source, mut reading) = (source, reading);
+            let (mut source, mut reading) = (among(source), reading);
             if open::is_sealed(&path, head) {
-                source = beside.map_or(source.clone(), |(container, path)| Siblings::among(source, &container, &path));
                 if let Some(late) = self.late.as_mut().filter(|_| place.in_order) {
                     match late.wait(item, source, reading) {
                         None => return Ok(None),

@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// SHA-256 of the disk in `ext2.E01`, and of a file on it, as the corpus tells (ewfexport, icat).
-const DISK: &str = "a6c2f0e39afe6c6ab432ca5465349fcefe8dc944398e97b2d957d3f89dbb5d80";
-const PASSWORDS: &str = "02a2a6af2f1ecf4720d7d49d640f0d0a269a7ec733e41973bdd34f09dad0e252";
+pub const DISK: &str = "a6c2f0e39afe6c6ab432ca5465349fcefe8dc944398e97b2d957d3f89dbb5d80";
+pub const PASSWORDS: &str = "02a2a6af2f1ecf4720d7d49d640f0d0a269a7ec733e41973bdd34f09dad0e252";
 
 fn image() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/images/ext2.E01")
 }
 
 /// The disk as it is.
-fn raw() -> Vec<u8> {
+pub fn raw() -> Vec<u8> {
     let world = World::new();
     let told = world.take(&image());
     let chain: Vec<ingest::Step> = ["ext2.E01", "$media"]
@@ -79,6 +79,37 @@ fn the_same_disk_comes_out_of_every_format() {
         let told = World::new().take(folder.path());
         let whole = told.items.iter().filter(|item| item.sha256.is_some_and(|digest| digest.to_string() == PASSWORDS)).count();
         assert_eq!(whole, made, "{:?}", told.paths());
+    }
+}
+
+/// A folder with images of several files, packed as a zip and as a file system: they are put together there, too.
+#[test]
+fn images_of_several_files_are_joined_inside_other_containers() {
+    let folder = tempfile::tempdir().unwrap();
+    let parts = folder.path().join("parts");
+    std::fs::create_dir(&parts).unwrap();
+    for (number, part) in (1..).zip(raw().chunks(1_500_000)) {
+        std::fs::write(parts.join(format!("disk.{number:03}")), part).unwrap();
+    }
+    std::fs::write(folder.path().join("raw"), raw()).unwrap();
+    let made = qemu_img(
+        &["convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=monolithicFlat", "raw", "parts/flat.vmdk"],
+        folder.path(),
+    );
+    let run = |program: &str, arguments: &[&str]| {
+        let done = Command::new(program).args(arguments).current_dir(folder.path()).output();
+        assert!(done.is_ok_and(|output| output.status.success()), "{program}");
+    };
+    run("zip", &["-qr", "parts.zip", "parts"]);
+    run("mke2fs", &["-q", "-t", "ext4", "-d", "parts", "parts.ext4", "24M"]);
+    for name in ["parts.zip", "parts.ext4"] {
+        let path = folder.path().join(name);
+        let world = World::new();
+        let told = world.take(&path);
+        assert_eq!(told.problems().count(), 0, "{name}: {:?}", told.problems().collect::<Vec<_>>());
+        let whole = told.items.iter().filter(|item| item.sha256.is_some_and(|digest| digest.to_string() == PASSWORDS)).count();
+        assert_eq!(whole, 1 + usize::from(made), "{name}: {:?}", told.paths());
+        told.reopen(&world, &path);
     }
 }
 
@@ -199,9 +230,15 @@ struct Encrypted {
     inside: &'static str,
 }
 
-/// By `sha256sum` of what dislocker 0.7.3 made of the BitLocker volumes, and of the disk that was encrypted into those of LUKS.
+/// By `sha256sum` of what dislocker 0.7.3 made of the BitLocker volumes, and of the disk that was encrypted into the others.
 const ENCRYPTED: &[Encrypted] = &[
     Encrypted { file: "luks2-argon2id.img", passwords: &["chanthou"], wanted: "LUKS passphrase", inside: FAT },
+    Encrypted {
+        file: "apple-encrypted.dmg",
+        passwords: &["chanthou"],
+        wanted: "password of an encrypted disk image",
+        inside: FAT,
+    },
     Encrypted { file: "luks2-pbkdf2.img", passwords: &["chanthou"], wanted: "LUKS passphrase", inside: FAT },
     Encrypted {
         file: "bitlocker-xts.img",
@@ -218,7 +255,7 @@ const OVERWRITTEN: [Code; 2] = [Code::Overwritten; 2];
 const RECOVERY_KEY: &str = "013574-597531-000077-720885-000000-440000-010989-353100";
 
 #[test]
-fn luks_2_and_bitlocker_open_with_the_right_key_alone() {
+fn luks_2_bitlocker_and_apples_images_open_with_the_right_key_alone() {
     let images = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/images");
     for Encrypted { file, passwords, wanted, inside } in ENCRYPTED {
         let path = images.join(file);

@@ -56,6 +56,7 @@ const FORMATS: &[(&str, Stands)] = &[
     ("whatsapp_backup", Files(whatsapp_backups)),
     ("zip", Files(zips)),
     ("disk", Part),
+    ("disk/image/bands", Files(|| vec![sample("disk.sparseimage", crate::apple::sparse_image(&disk_of_fat(), 4096))])),
     ("disk/image/ewf", Image("ext2.E01", "ewf")),
     ("disk/image/ewf2", Image("ext2.Ex01", "ewf")),
     ("disk/image/qcow2", Image("own/windows_user.qcow2", "qcow2")),
@@ -67,6 +68,7 @@ const FORMATS: &[(&str, Stands)] = &[
     ("disk/image/vhdx", Files(vhdxs)),
     ("disk/image/vmdk", Image("own/usb_stick.vmdk", "vmdk")),
     ("disk/volume/apfs", Image("apfs-snapshots.img.gz", "apfs")),
+    ("disk/volume/apple_image", Image("apple-encrypted.dmg", "encrypted disk image")),
     ("disk/volume/bitlocker", Image("bitlocker-clear.img", "BitLocker")),
     ("disk/volume/erofs", Image("erofs-lz4.img.gz", "EROFS")),
     ("disk/volume/exfat", Image("dfir_ntfs/exfat_win.raw.gz", "exfat")),
@@ -181,14 +183,18 @@ fn seven_zips() -> Vec<Sample> {
     made
 }
 
-/// A disk by the tool that packs it; nothing where that is not there.
-fn disk(name: &'static str, tool: &str, arguments: &[&str]) -> Vec<Sample> {
-    let folder = tempfile::tempdir().unwrap();
-    // A file system with a few files on it, small enough to be read a thousand times.
+/// A file system with a few files on it, small enough to be read a thousand times.
+fn disk_of_fat() -> Vec<u8> {
     let packed = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/images/files.fat.gz")).unwrap();
     let mut image = Vec::new();
     flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut image).unwrap();
-    fs::write(folder.path().join("raw"), image).unwrap();
+    image
+}
+
+/// A disk by the tool that packs it; nothing where that is not there.
+fn disk(name: &'static str, tool: &str, arguments: &[&str]) -> Vec<Sample> {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("raw"), disk_of_fat()).unwrap();
     match packed_in(std::process::Command::new(tool).args(arguments), folder.path()) {
         true => vec![sample(name, fs::read(folder.path().join(name)).unwrap())],
         false => {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 mod android;
+mod apple;
 mod archives;
 mod backup;
 mod bombs;

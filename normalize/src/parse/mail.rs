@@ -76,7 +76,7 @@ impl Parser for Mail {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn identify(&self, input: &Input<'_>) -> bool {
@@ -118,7 +118,7 @@ fn kind(head: &[u8], name: &[u8]) -> Option<Kind> {
         return Some(Kind::Dbx);
     }
     let name = name.to_ascii_lowercase();
-    let named = [b".eml".as_slice(), b".emlx", b".mht", b".mhtml"].iter().any(|end| name.ends_with(end));
+    let named = [b".eml".as_slice(), b".emlx", b".mht", b".mhtml", b".msg"].iter().any(|end| name.ends_with(end));
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     if let Some(rest) = text.strip_prefix(b"From ") {
         let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();

@@ -291,7 +291,7 @@ fn a_small_image_cut_and_changed() {
 
 #[test]
 fn encrypted_volumes_cut_and_changed() {
-    for name in ["luks2-pbkdf2.img", "bitlocker-clear.img"] {
+    for name in ["luks2-pbkdf2.img", "bitlocker-clear.img", "apple-encrypted.dmg"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/images").join(name);
         let toll = torment(name, std::fs::read(path).unwrap(), 500);
         assert!(toll.silent.is_empty(), "{:?}", toll.silent);

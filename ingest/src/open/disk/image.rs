@@ -1,5 +1,6 @@
 //! Image formats: one file a format, and one line in [`IMAGES`].
 
+mod bands;
 mod ewf;
 mod ewf2;
 mod ewf2_text;
@@ -66,8 +67,18 @@ pub struct Image {
 }
 
 /// Every format that its beginning tells.
-pub const IMAGES: &[Image] =
-    &[ewf::IMAGE, ewf2::IMAGE, qcow2::IMAGE, vmdk::IMAGE, vhd::IMAGE, vhdx::IMAGE, vdi::IMAGE, sparse::IMAGE];
+pub const IMAGES: &[Image] = &[
+    ewf::IMAGE,
+    ewf2::IMAGE,
+    qcow2::IMAGE,
+    vmdk::IMAGE,
+    vhd::IMAGE,
+    vhdx::IMAGE,
+    vdi::IMAGE,
+    sparse::IMAGE,
+    bands::IMAGE,
+    bands::BUNDLE,
+];
 
 /// Those that only their end or their name tells: tried where nothing is told by the beginning.
 pub const ENDINGS: &[Image] = &[udif::IMAGE, vhd::FIXED, split::IMAGE];
@@ -80,7 +91,7 @@ fn beside(source: &Source, name: &[u8]) -> Option<Source> {
 
 /// Whether a file is a later part of an image that is read through another: `begins` knows the beginning of a disk.
 pub fn is_part(source: &Source, begins: &dyn Fn(&Source) -> bool) -> bool {
-    split::is_later_part(source, begins) || vmdk::is_flat_extent(source)
+    split::is_later_part(source, begins) || vmdk::is_flat_extent(source) || bands::is_band(source)
 }
 
 impl Stored {

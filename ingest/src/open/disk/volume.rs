@@ -2,6 +2,7 @@
 
 mod apfs;
 mod apfs_tree;
+mod apple_image;
 mod bitlocker;
 mod bitlocker_keys;
 mod erofs;
@@ -90,6 +91,7 @@ pub struct Unread {
 pub fn unlock(kind: &Unread, volume: &Source, passwords: &[String]) -> Option<Result<Source, Trouble>> {
     match kind.name {
         "LUKS" => Some(luks::unlock(volume, passwords)),
+        "encrypted disk image" => Some(apple_image::unlock(volume, passwords)),
         "BitLocker" | "BitLocker To Go" => Some(bitlocker::unlock(volume, passwords)),
         _ => None,
     }
@@ -108,6 +110,11 @@ pub const UNREAD: &[Unread] = &[
     Unread { name: "BitLocker", recognize: |head| has(head, 3, b"-FVE-FS-"), needs: Some("BitLocker recovery key or password") },
     Unread { name: "BitLocker To Go", recognize: is_bitlocker_to_go, needs: Some("BitLocker recovery key or password") },
     Unread { name: "LUKS", recognize: |head| has(head, 0, b"LUKS\xba\xbe"), needs: Some("LUKS passphrase") },
+    Unread {
+        name: "encrypted disk image",
+        recognize: |head| head.starts_with(apple_image::MAGIC),
+        needs: Some(apple_image::NEEDS),
+    },
     Unread {
         name: "Core Storage",
         recognize: |head| has(head, 88, b"CS"),

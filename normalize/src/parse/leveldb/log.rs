@@ -19,7 +19,14 @@ pub fn is_log(head: &[u8]) -> bool {
         return false;
     }
     let Some(part) = rest.get(..length) else { return false };
-    u32::from_le_bytes([header[0], header[1], header[2], header[3]]) == checksum(kind, part)
+    u32::from_le_bytes([header[0], header[1], header[2], header[3]]) == checksum(kind, part) && !is_manifest(part)
+}
+
+/// Whether the first record is that of a manifest, which lists the store's files in a log of its own and holds no values: it names how
+/// keys are compared (`db/version_edit.cc`). As the number that a batch begins with, the name would be astronomical.
+fn is_manifest(record: &[u8]) -> bool {
+    let name = record.strip_prefix(&[1]).and_then(prefixed).map(|(name, _)| name);
+    name.is_some_and(|name| name.len() >= 8 && name.iter().all(|byte| byte.is_ascii_graphic()))
 }
 
 fn checksum(kind: u8, part: &[u8]) -> u32 {
@@ -96,5 +103,32 @@ fn batch(bytes: &[u8], (from, to): (usize, usize), found: &mut Found) {
         found.writes.push(Write { key: key.to_vec(), value: value.map(<[u8]>::to_vec), sequence, range });
         sequence = sequence.wrapping_add(1);
         rest = after;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(payload: &[u8]) -> Vec<u8> {
+        let mut record = checksum(FULL, payload).to_le_bytes().to_vec();
+        record.extend((payload.len() as u16).to_le_bytes());
+        record.push(FULL);
+        record.extend(payload);
+        record
+    }
+
+    #[test]
+    fn a_manifest_is_no_log_of_writes() {
+        for comparator in ["leveldb.BytewiseComparator", "idb_cmp1"] {
+            let mut edit = vec![1, comparator.len() as u8];
+            edit.extend(comparator.as_bytes());
+            edit.extend([2, 0, 9, 0, 3, 2, 4, 0]);
+            assert!(!is_log(&record(&edit)), "{comparator}");
+        }
+        // Sequence 1, one write: the key `a`, deleted.
+        let batch = [&1u64.to_le_bytes()[..], &1u32.to_le_bytes(), &[0, 1, b'a']].concat();
+        assert!(is_log(&record(&batch)));
+        assert_eq!(read(&record(&batch)).writes.len(), 1);
     }
 }

@@ -110,6 +110,10 @@ mod tests {
             if number > self.0 { Err(self.1.into()) } else { Ok(Source::Memory(Arc::from(name))) }
         }
 
+        fn above(&self, _folder: &[u8], _name: &[u8]) -> io::Result<Source> {
+            Err(io::ErrorKind::NotFound.into())
+        }
+
         fn listed(&self) -> bool {
             true
         }

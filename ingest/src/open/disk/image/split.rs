@@ -14,6 +14,8 @@ pub const IMAGE: Image = Image { name: "split raw", recognize: |_| true, open };
 const GAP: usize = 3;
 /// Parts of one image.
 const PARTS_MAX: usize = 999;
+/// Bytes of the first part that tell whether it begins a disk.
+const BEGIN_BYTES: u64 = 1 << 20;
 
 /// The number at the end of a part's name.
 fn number(name: &[u8]) -> Option<usize> {
@@ -31,8 +33,10 @@ pub fn name_at(name: &[u8], number: usize) -> Vec<u8> {
 pub fn is_later_part(source: &Source, begins: &dyn Fn(&Source) -> bool) -> bool {
     let Some(beside) = source.neighbours() else { return false };
     let Some(own) = number(beside.name()).filter(|number| *number > 0) else { return false };
-    let first =
-        [0, 1].into_iter().filter(|first| *first < own).find_map(|first| beside.open(&name_at(beside.name(), first)).ok());
+    let first = [0, 1]
+        .into_iter()
+        .filter(|first| *first < own)
+        .find_map(|first| beside.begin(&name_at(beside.name(), first), BEGIN_BYTES).ok());
     first.is_some_and(|first| begins(&first))
 }
 

@@ -54,6 +54,23 @@ impl Aes {
             Aes::Long(aes) => aes.decrypt_blocks(blocks),
         }
     }
+
+    /// Decrypts whole blocks that were chained (CBC) from a vector on.
+    pub fn decrypt_cbc(&self, bytes: &mut [u8], vector: [u8; BLOCK]) {
+        let mut before = vector;
+        for group in bytes.chunks_mut(SECTOR) {
+            let mut blocks = [Block::default(); SECTOR / BLOCK];
+            for (block, packed) in blocks.iter_mut().zip(group.as_chunks::<BLOCK>().0) {
+                *block = (*packed).into();
+            }
+            self.decrypt(&mut blocks);
+            for (block, place) in blocks.iter().zip(group.as_chunks_mut::<BLOCK>().0) {
+                let plain = u128::from_le_bytes((*block).into()) ^ u128::from_le_bytes(before);
+                before = *place;
+                *place = plain.to_le_bytes();
+            }
+        }
+    }
 }
 
 /// How a sector's number becomes the vector of CBC.
@@ -121,13 +138,13 @@ impl Cipher {
                 }
                 Mode::Cbc(Vector::Essiv(salted)) => {
                     salted.encrypt(&mut vector);
-                    self.cbc(sector, vector);
+                    self.data.decrypt_cbc(sector, vector);
                 }
-                Mode::Cbc(_) => self.cbc(sector, vector),
+                Mode::Cbc(_) => self.data.decrypt_cbc(sector, vector),
                 Mode::Place(diffuser) => {
                     let mut vector = number_of(at, false);
                     self.data.encrypt(&mut vector);
-                    self.cbc(sector, vector);
+                    self.data.decrypt_cbc(sector, vector);
                     diffuser.iter().for_each(|key| undiffuse(sector, key, at));
                 }
             }
@@ -150,22 +167,6 @@ impl Cipher {
             self.data.decrypt(&mut blocks);
             for ((block, plain), tweak) in blocks.iter().zip(group.as_chunks_mut::<BLOCK>().0).zip(&tweaks) {
                 *plain = (u128::from_le_bytes((*block).into()) ^ tweak).to_le_bytes();
-            }
-        }
-    }
-
-    fn cbc(&self, sector: &mut [u8], vector: [u8; BLOCK]) {
-        let mut before = vector;
-        for group in sector.chunks_mut(SECTOR) {
-            let mut blocks = [Block::default(); SECTOR / BLOCK];
-            for (block, packed) in blocks.iter_mut().zip(group.as_chunks::<BLOCK>().0) {
-                *block = (*packed).into();
-            }
-            self.data.decrypt(&mut blocks);
-            for (block, place) in blocks.iter().zip(group.as_chunks_mut::<BLOCK>().0) {
-                let plain = u128::from_le_bytes((*block).into()) ^ u128::from_le_bytes(before);
-                before = *place;
-                *place = plain.to_le_bytes();
             }
         }
     }
