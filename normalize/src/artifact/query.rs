@@ -80,9 +80,12 @@ impl Run<'_, '_> {
                 continue;
             };
             let part = columns.part(row);
-            // The elements of a list come one after another, in their order.
-            let goes_on = matches!((part, last), (Ok(Some(part)), Some((id, before))) if id == row_id && part > before);
-            last = part.ok().flatten().map(|part| (row_id, part));
+            // The elements of a list come one after another, in their order. One whose number is none is an element as well.
+            let same = last.filter(|(id, _)| *id == row_id).map(|(_, before)| before);
+            let is_wrong = part.is_err_and(|reason| reason != EMPTY);
+            let number = part.ok().flatten();
+            let goes_on = same.is_some_and(|before| is_wrong || number > before);
+            last = Some((row_id, if is_wrong { same.flatten() } else { number }));
             self.more = self.more.saturating_add(u64::from(goes_on));
             if !goes_on && !seen.add(row_id) {
                 self.emit.problem(Code::RowCountMismatch, format!("table {table} row {row_id}: given more than once"));
