@@ -196,7 +196,9 @@ fn open(named: &Named<'_>, source: &Source, keys: Keys<'_>) -> Result<Box<dyn Co
     }
     let mut troubles: Vec<Trouble> = trouble.into_iter().collect();
     match (opened.is_empty(), closed) {
-        (true, 0) => return Err(troubles.pop().unwrap_or_else(|| Trouble::new(Code::ContainerDamaged, "nothing is in it"))),
+        (true, 0) if arrays.iter().all(|array| array.is_empty()) => {
+            return Err(troubles.pop().unwrap_or_else(|| Trouble::new(Code::ContainerDamaged, "nothing is in it")));
+        }
         (true, _) => return Err(troubles.pop().unwrap_or_else(|| wanted(NEEDS))),
         (false, 0) => {}
         (false, count) => troubles.push(Trouble::new(Code::Encrypted, format!("{count} more arrays, which no key opens"))),
