@@ -216,8 +216,7 @@ impl Recovered {
         let names = self.tables.iter().enumerate().filter(|(_, table)| !table.dropped);
         let names = names.map(|(place, table)| (table.name.to_ascii_lowercase(), place)).collect();
         let carver = carve::Carver { tables: &self.tables, geometry: rest.images.main.geometry };
-        let stretches = pages::Stretches::default();
-        let walk = pages::Walk { images: &rest.images, carver, names, dropped: &rest.dropped, stretches };
+        let walk = pages::Walk { images: &rest.images, carver, names, dropped: &rest.dropped };
         let (mut rows, mut held) = (Vec::new(), 0);
         if rest.seen.len() > REMEMBERED {
             rest.seen.clear();

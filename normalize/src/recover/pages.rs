@@ -1,15 +1,13 @@
 //! Carves every page image: which parts of it are live, and which are not.
 
 use super::Source;
-use super::carve::{Carver, Chain, Doubts, Found, Space};
+use super::carve::{Carver, Doubts, Found, Space};
 use super::images::Images;
 use crate::find::pages::{Kind, Node, node_into};
 use crate::find::payload::cell;
 use crate::find::row::varint;
 use crate::find::tree::{Pages as _, start};
-use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::collections::HashMap;
 use std::io;
 
 /// Where an image lies.
@@ -35,11 +33,6 @@ pub struct Position {
 /// Most bytes of overflow chains that the rows of one image may take: cells can name one chain many times.
 const CHAINS_BYTES: u64 = 64 << 20;
 
-/// Most stretches that are remembered.
-const STRETCHES_MOST: usize = 1 << 18;
-/// Bytes behind a stretch that its carving may look at.
-const BEHIND: usize = 16;
-
 /// Takes what is found; false where that is enough for now.
 pub type Take<'t> = dyn FnMut(Place, Found) -> bool + 't;
 
@@ -53,38 +46,6 @@ pub struct Walk<'w> {
     pub names: HashMap<String, usize>,
     /// Pages of dropped tables.
     pub dropped: &'w HashMap<u32, usize>,
-    /// Stretches of logged images that were carved.
-    pub stretches: Stretches,
-}
-
-/// Stretches that were carved. A log holds a page again for each change of it, and most of the page is as before: the same bytes at the same place
-/// give the same rows, of which only the first are kept.
-#[derive(Default)]
-pub struct Stretches(RefCell<HashSet<(u64, u64)>>);
-
-impl Stretches {
-    /// What a stretch's rows follow from, as long as none has an overflow chain: 128 bits.
-    fn key(space: &Space<'_>) -> (u64, u64) {
-        let (from, to) = space.range;
-        let bytes = space.page.get(from..to.saturating_add(BEHIND).min(space.page.len())).unwrap_or_default();
-        let hash = |salt: u8| {
-            let mut hasher = DefaultHasher::new();
-            (salt, space.range, space.freeblocks, space.begins, space.owner, space.first, bytes).hash(&mut hasher);
-            hasher.finish()
-        };
-        (hash(0), hash(1))
-    }
-
-    fn has(&self, key: &(u64, u64)) -> bool {
-        self.0.borrow().contains(key)
-    }
-
-    fn remember(&self, key: (u64, u64)) {
-        let mut stretches = self.0.borrow_mut();
-        if stretches.len() < STRETCHES_MOST {
-            stretches.insert(key);
-        }
-    }
 }
 
 impl Images {
@@ -168,9 +129,7 @@ impl Walk<'_> {
         let usable = geometry.usable.min(page.len());
         let mut error = None;
         let mut left = CHAINS_BYTES;
-        let followed = Cell::new(false);
         let mut chain = |first: u32, wanted: u64| {
-            followed.set(true);
             let content = self.images.chain(first, wanted.min(left), place.image).unwrap_or_else(|reason| {
                 error = Some(reason);
                 Vec::new()
@@ -219,7 +178,7 @@ impl Walk<'_> {
             owner.and_then(|_| kind.filter(|kind| *kind == Kind::TableLeaf)).and_then(|_| typical(page, &node, &geometry));
         for range in gaps {
             let space = Space { page, range, freeblocks: &node.freeblocks, begins: kind.is_some(), owner, first };
-            rows.extend(self.stretch(&space, place.image.is_some(), &followed, &mut chain));
+            rows.extend(self.carver.space(&space, &mut chain));
         }
         if let Some(error) = error {
             return Err(error);
@@ -232,22 +191,6 @@ impl Walk<'_> {
             rows.iter_mut().for_each(|row| row.doubts = row.doubts.and(Doubts::LOST));
         }
         Ok(rows.into_iter().fold(true, |_, row| take(place, row)))
-    }
-}
-
-impl Walk<'_> {
-    /// The rows of a stretch; none where the same bytes were carved at the same place of another logged image. `followed` tells whether a chain was.
-    fn stretch(&self, space: &Space<'_>, logged: bool, followed: &Cell<bool>, chain: &mut Chain<'_>) -> Vec<Found> {
-        let key = logged.then(|| Stretches::key(space));
-        if key.is_some_and(|key| self.stretches.has(&key)) {
-            return Vec::new();
-        }
-        followed.set(false);
-        let rows = self.carver.space(space, chain);
-        if let Some(key) = key.filter(|_| !followed.get()) {
-            self.stretches.remember(key);
-        }
-        rows
     }
 }
 
