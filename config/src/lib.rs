@@ -241,6 +241,7 @@ impl Default for Ingest {
             "application/x-berkeley-db",
             "application/x-bitcoinj-wallet",
             "application/x-seco",
+            "application/x-telegram-account",
             "image/jpeg",
             "image/png",
             "image/gif",

@@ -11,6 +11,7 @@ mod seven_zip;
 mod siblings;
 mod sqlcipher;
 mod tar;
+mod telegram_desktop;
 pub mod ufdr;
 mod unread;
 mod whatsapp_backup;

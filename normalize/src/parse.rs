@@ -12,6 +12,7 @@ mod node;
 mod picture;
 pub mod store;
 mod telegram_config;
+mod telegram_desktop;
 mod telegram_export;
 mod telegram_html;
 mod telegram_locked;
@@ -21,6 +22,7 @@ pub mod wallet;
 mod whatsapp_owner;
 mod whatsapp_text;
 mod wifi;
+mod xml;
 
 use crate::emit::Emit;
 use model::{Code, ItemStatus, WorkUnit};
@@ -125,6 +127,7 @@ pub const PARSERS: &[&dyn Parser] = &[
     &whatsapp_owner::WhatsappOwner,
     &whatsapp_text::WhatsappText,
     &telegram_config::TelegramConfig,
+    &telegram_desktop::TelegramDesktop,
     &telegram_locked::TelegramLocked,
     &device::IosDevice,
     &wifi::WifiApple,

@@ -89,3 +89,20 @@ fn an_unknown_messenger_is_reported_with_its_schema_until_a_definition_reads_it(
     expect_code(haul_run(&evidence, &second, &folder.path().join("key")).arg("--artifacts").arg(&own), 0);
     assert!(problems(&second).is_empty());
 }
+
+#[test]
+fn an_element_without_a_number_costs_itself_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let (database, definition) = (folder.path().join("im.db"), folder.path().join("lists.toml"));
+    let rows =
+        "CREATE TABLE m (id INTEGER PRIMARY KEY, t TEXT, files TEXT); INSERT INTO m VALUES (1, 'a', '[\"x\",\"y\",\"z\"]')";
+    Connection::open(&database).unwrap().execute_batch(rows).unwrap();
+    let text = "app = \"IM\"\nplatform = \"android\"\nevidence = \"documentation\"\nwhy = \"w\"\n[[variant]]\nrequire = { m = [\"id\", \"t\", \"files\"] }\n\
+        [[variant.query]]\nrecord = \"message\"\nrow_table = \"m\"\nsql = \"SELECT m.id AS row_id, m.t AS text FROM m\"\n\
+        [[variant.query]]\nrecord = \"attachment\"\nrow_table = \"m\"\nmessage_table = \"m\"\nsql = \"SELECT m.id AS row_id, CASE file.key WHEN 1 THEN 'none' ELSE file.key END AS part, \
+        m.id AS message_row, file.value AS name FROM m LEFT JOIN json_each(json_list(m.files, '')) AS file\"\n";
+    std::fs::write(&definition, text).unwrap();
+    let told = check(&definition, Some(&database), 1);
+    assert!(told.contains("m→attachment: 3 rows, 2 records, 1 rejected"), "{told}");
+    assert!(told.contains("table m row 1: the number of its element is none"), "{told}");
+}

@@ -37,7 +37,16 @@ impl Case {
             let content = database(|connection| connection.execute_batch(&sql).unwrap());
             return Case { folder, path, files: BTreeMap::from([(String::new(), content)]) };
         }
-        let mut names: Vec<_> = fs::read_dir(folder.join("input")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        // Where the path matters, the file lies in folders.
+        let (mut below, mut names) = (folder.join("input"), Vec::new());
+        while names.is_empty() {
+            names = fs::read_dir(&below).unwrap().map(|entry| entry.unwrap().path()).collect();
+            if let [inner] = names.as_slice()
+                && inner.is_dir()
+            {
+                below = names.remove(0);
+            }
+        }
         names.sort();
         let first = names.first().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
         let files = names.iter().map(|path| {
@@ -45,7 +54,8 @@ impl Case {
             (name.strip_prefix(first.as_str()).unwrap().to_owned(), fs::read(path).unwrap())
         });
         let files = files.collect();
-        Case { folder, path: first, files }
+        let path = below.strip_prefix(folder.join("input")).unwrap().join(first).to_str().unwrap().to_owned();
+        Case { folder, path, files }
     }
 
     fn name(&self) -> String {

@@ -12,6 +12,8 @@ pub const BERKELEY_DB: &str = "application/x-berkeley-db";
 pub const BITCOINJ: &str = "application/x-bitcoinj-wallet";
 /// A secure container of Exodus.
 pub const SECO: &str = "application/x-seco";
+/// An account of Telegram Desktop, decrypted.
+pub const TELEGRAM_ACCOUNT: &str = "application/x-telegram-account";
 
 /// The type by the first bytes.
 pub fn of(head: &[u8]) -> Option<&'static str> {
@@ -27,6 +29,13 @@ pub fn of(head: &[u8]) -> Option<&'static str> {
     }
     if at(0, b"SECO") && at(4, &[0]) {
         return Some(SECO);
+    }
+    // Its number, and the length of all that follows: such a file is small, so that the head is all of it.
+    if let Some((&[0, 0, 0, 0x4b, a, b, c, d], rest)) = head.split_first_chunk::<8>()
+        && rest.len() >= 16
+        && u32::from_be_bytes([a, b, c, d]) as usize == rest.len()
+    {
+        return Some(TELEGRAM_ACCOUNT);
     }
     is_leveldb_log(head).then_some(LEVELDB)
 }
@@ -113,6 +122,7 @@ mod tests {
             ("realm/clusters/input/default.realm", REALM),
             ("bitcoin_core/berkeley/input/wallet.dat", BERKELEY_DB),
             ("bitcoinj/clear/input/multibit.wallet", BITCOINJ),
+            ("telegram_desktop/wide_ids/input/array 1", TELEGRAM_ACCOUNT),
         ] {
             let head = fixture(path);
             assert_eq!(of(&head).or_else(|| unknown(&head)), Some(wanted), "{path}");

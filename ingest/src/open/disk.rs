@@ -16,6 +16,7 @@ mod fields;
 #[cfg(test)]
 mod hostile;
 mod image;
+mod lzfse;
 mod pieces;
 mod sink;
 mod stream;

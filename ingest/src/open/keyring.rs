@@ -1,7 +1,7 @@
 //! Keys that lie in the exhibit itself: whoever seized the phone has them too. Which files are looked at, and what is taken from them, follows
 //! from their names and content alone, so that the same exhibit always gives the same keys.
 
-use super::Container;
+use super::{Container, telegram_desktop};
 use crate::evidence::{Folder, Source};
 use crate::tasks::List;
 use md5::{Digest, Md5};
@@ -38,6 +38,8 @@ pub struct Keyring {
     uins: BTreeSet<String>,
     /// Numbers of the device.
     imeis: BTreeSet<String>,
+    /// Files with keys that a passcode may open.
+    passcoded: Vec<Vec<u8>>,
 }
 
 /// Names, in small letters, of files that may hold a key.
@@ -59,7 +61,7 @@ impl Keyring {
     /// Whether a file of that name may hold a key.
     pub fn wants(path: &[u8], size: u64) -> bool {
         let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path).to_ascii_lowercase();
-        size <= FILE_BYTES_MAX && NAMES.iter().any(|known| known.as_bytes() == name)
+        size <= FILE_BYTES_MAX && NAMES.iter().chain(telegram_desktop::KEY_FILES).any(|known| known.as_bytes() == name)
     }
 
     /// The files of a list that may hold a key.
@@ -83,7 +85,15 @@ impl Keyring {
         if let Some(key) = java_bytes(content) {
             return add(&mut self.keys, hex(key));
         }
+        if let Some(key) = telegram_desktop::key_in(content, &[]) {
+            return add(&mut self.keys, key);
+        }
         match name.as_slice() {
+            _ if telegram_desktop::KEY_FILES.iter().any(|known| known.as_bytes() == name) => {
+                if self.passcoded.len() < KINDS_MAX {
+                    self.passcoded.push(content.to_vec());
+                }
+            }
             b"key" | b"encrypted_backup.key" | b"config.json" | b"secrets.json" => {
                 hex_words(content).for_each(|key| add(&mut self.keys, key));
             }
@@ -109,10 +119,12 @@ impl Keyring {
 
     /// All keys; `given` may tell the number of a device.
     pub fn keys(&self, given: &[String]) -> Vec<String> {
+        let opened = self.passcoded.iter().filter_map(|content| telegram_desktop::key_in(content, given));
+        let opened: Vec<String> = opened.collect();
         let given = given.iter().filter(|text| is_imei(text)).map(String::as_str);
         let imeis: BTreeSet<&str> = self.imeis.iter().map(String::as_str).chain([IMEI_DEFAULT]).chain(given).collect();
         let pairs = self.uins.iter().flat_map(|uin| imeis.iter().map(move |imei| wechat_key(&format!("{imei}{uin}"))));
-        self.keys.iter().cloned().chain(pairs).collect()
+        self.keys.iter().cloned().chain(pairs).chain(opened).collect()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What an app encrypts as a whole: no first bytes give it away, only its name, where it lies, and that it looks like noise. Each kind
 //! is opened with a key that fits, else it is hashed, searched as it is, and `locked` with the key that it wants.
 
-use super::{Container, Keys, Trouble, sqlcipher, whatsapp_backup};
+use super::{Container, Keys, Trouble, sqlcipher, telegram_desktop, whatsapp_backup};
 use crate::evidence::Source;
 use crate::media_type;
 use model::Code;
@@ -54,6 +54,7 @@ pub struct Format {
 /// Every kind.
 const FORMATS: &[Format] = &[
     whatsapp_backup::FORMAT,
+    telegram_desktop::FORMAT,
     Format {
         recognize: |named| known_file(named).is_some(),
         open: |named, _, _| Err(wanted(known_file(named).unwrap_or_default())),

@@ -5,7 +5,7 @@
 //! known to tell rows of different keys apart ([`together`]): a query that first works something out of a whole table would do so for
 //! every deleted row.
 
-use super::columns::{Cells, Columns, Reject};
+use super::columns::{Cells, Columns, EMPTY, Reject};
 use super::ledger::{Rejects, count_skipped};
 use super::schema::quoted;
 use super::{Artifact, Query, query, shadow};
@@ -242,12 +242,16 @@ impl<'c> Reading<'c> {
         if records.is_empty() {
             let (mut rows, mut last) = (self.statement.query([]).map_err(failed)?, None);
             while let Some(found) = rows.next().map_err(failed)? {
-                let part = self.columns.part(found).ok().flatten();
-                if !records.is_empty() && part <= last {
-                    emit.problem(Code::RowCountMismatch, format!("{}: given more than once", at()));
-                    break;
+                match self.columns.part(found) {
+                    Ok(part) if !records.is_empty() && part <= last => {
+                        emit.problem(Code::RowCountMismatch, format!("{}: given more than once", at()));
+                        break;
+                    }
+                    Ok(part) => last = part,
+                    Err(EMPTY) => {}
+                    // An element without a number: those behind it have theirs.
+                    Err(reason) => emit.problem(Code::RowRejected, format!("{}: {reason}", at())),
                 }
-                last = part;
                 records.push(build(self.artifact, query, &self.columns, row, found, emit));
             }
         }

@@ -20,7 +20,11 @@ pub fn read_database(input: &Input<'_>, set: &Set, emit: &mut Emit<'_>) -> Outco
     let mut read = false;
     let mut recovered = None;
     let mut fitting = Vec::new();
-    let imported = lava::artifacts(&schema);
+    let (imported, wrong) = lava::artifacts(&schema);
+    for detail in wrong {
+        complete = false;
+        emit.problem(Code::QueryFailed, detail);
+    }
     for artifact in set.artifacts().iter().chain(&imported) {
         let expected = artifact.expects(&input.unit.primary.item.path);
         match schema.fit(artifact, expected) {
@@ -179,7 +183,7 @@ pub fn read_as_recovered(input: &Input<'_>, set: &Set, emit: &mut Emit<'_>) -> O
         Ok(recovered) => recovered,
         Err(error) => return Outcome::failed(scratch::reason(&error)),
     };
-    let imported = lava::artifacts(&schema);
+    let (imported, _) = lava::artifacts(&schema);
     for artifact in set.artifacts().iter().chain(&imported) {
         let Fit::Variant(variant) = schema.fit(artifact, false) else { continue };
         emit.define(&artifact.name, artifact.sha256);

@@ -211,12 +211,20 @@ fn tables(schema: &Schema) -> Vec<Table<'_>> {
     schema.tables().filter(|(name, _)| !name.starts_with('_')).map(|(name, columns)| Table { name, columns }).collect()
 }
 
-/// Definitions for the tables of a result, in the order of their names.
-pub fn artifacts(schema: &Schema) -> Vec<Artifact> {
+/// Definitions for the tables of a result, in the order of their names, and what is wrong with those that are none: their tables give no
+/// records.
+pub fn artifacts(schema: &Schema) -> (Vec<Artifact>, Vec<String>) {
     let plain = |table: &Table<'_>| is_plain(table.name) && table.name.starts_with(|first: char| first.is_ascii_lowercase());
     let texts = tables(schema).into_iter().filter(|table| plain(table) && table.columns.iter().all(|column| is_plain(column)));
-    // A definition of ours that is none would be a mistake of ours: its table is told with those that are not read.
-    texts.filter_map(|table| parse(NAME, &table.definition()?, Checked::Before).ok()).collect()
+    let (mut artifacts, mut wrong) = (Vec::new(), Vec::new());
+    for table in texts {
+        match table.definition().map(|text| parse(NAME, &text, Checked::Before)) {
+            Some(Ok(artifact)) => artifacts.push(artifact),
+            Some(Err(error)) => wrong.push(format!("table {}: no definition: {}", table.name, escape(&error.to_string()))),
+            None => {}
+        }
+    }
+    (artifacts, wrong)
 }
 
 /// The detail of the problem that tells the tables of other kinds that have rows.

@@ -1,6 +1,6 @@
 //! Runs one query of a definition: rows in, records out, and the count of both.
 
-use super::columns::{Cells, Columns, EMPTY};
+use super::columns::{Cells, Columns, EMPTY, Reject};
 use super::ledger::{Expected, Rejects, Seen};
 use super::{Artifact, Query};
 use crate::emit::Emit;
@@ -34,6 +34,24 @@ pub fn run(connection: &Connection, artifact: &Artifact, query: &Query, state: S
     run.close(&expected)
 }
 
+/// The elements of a row's list, which come one after another, in their order.
+#[derive(Default)]
+struct Elements {
+    /// The row before, and its element's number.
+    last: Option<(i64, Option<u32>)>,
+}
+
+impl Elements {
+    /// Whether a row is a further element of the row before. One whose number is none is an element as well.
+    fn goes_on(&mut self, row_id: i64, part: Result<Option<u32>, Reject>) -> bool {
+        let same = self.last.filter(|(id, _)| *id == row_id).map(|(_, before)| before);
+        let is_wrong = part.is_err_and(|reason| reason != EMPTY);
+        let number = part.ok().flatten();
+        self.last = Some((row_id, if is_wrong { same.flatten() } else { number }));
+        same.is_some_and(|before| is_wrong || number > before)
+    }
+}
+
 struct Run<'r, 'e> {
     artifact: &'r Artifact,
     query: &'r Query,
@@ -64,7 +82,7 @@ impl Run<'_, '_> {
                 return self.emit.problem(Code::QueryFailed, format!("table {table}: {reason}"));
             }
         };
-        let (mut seen, mut wrong, mut last) = (Seen::default(), Vec::new(), None);
+        let (mut seen, mut wrong, mut elements) = (Seen::default(), Vec::new(), Elements::default());
         let mut rows = match statement.query([]) {
             Ok(rows) => rows,
             Err(error) => return self.damaged("reading it", &error),
@@ -80,9 +98,7 @@ impl Run<'_, '_> {
                 continue;
             };
             let part = columns.part(row);
-            // The elements of a list come one after another, in their order.
-            let goes_on = matches!((part, last), (Ok(Some(part)), Some((id, before))) if id == row_id && part > before);
-            last = part.ok().flatten().map(|part| (row_id, part));
+            let goes_on = elements.goes_on(row_id, part);
             self.more = self.more.saturating_add(u64::from(goes_on));
             if !goes_on && !seen.add(row_id) {
                 self.emit.problem(Code::RowCountMismatch, format!("table {table} row {row_id}: given more than once"));

@@ -6,6 +6,7 @@
 use crate::emit::Emit;
 use crate::parse::json_stream::told::{locator, stopped};
 use crate::parse::json_stream::{DEPTH_MAX, JsonStream, Span, Stop};
+use crate::parse::node::pointer_step;
 use crate::parse::{Input, Outcome, Parser};
 use fields::Fields;
 use model::record::{Account, Attachment, Message, Participant, Record};
@@ -226,11 +227,6 @@ impl At {
     fn part(&self, step: &str) -> At {
         At { pointer: format!("{}/{step}", self.pointer), span: self.span }
     }
-}
-
-/// A key as a step of a JSON pointer.
-fn pointer_step(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
 }
 
 /// The second walk: puts records and counts them.

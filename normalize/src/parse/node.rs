@@ -7,6 +7,11 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 
+/// A key as a step of a JSON pointer (RFC 6901).
+pub fn pointer_step(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
 /// A value: its text, its pointer and its range in the item.
 #[derive(Clone, Debug)]
 pub struct Node<'a> {
@@ -34,8 +39,7 @@ impl<'a> Node<'a> {
         // The raw value is a slice of this text.
         let start = (text.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
         let offset = if self.fixed.is_some() { self.offset } else { self.offset.saturating_add(start as u64) };
-        let step = name.replace('~', "~0").replace('/', "~1");
-        Node { text, pointer: format!("{}/{step}", self.pointer), offset, fixed: self.fixed }
+        Node { text, pointer: format!("{}/{}", self.pointer, pointer_step(name)), offset, fixed: self.fixed }
     }
 
     /// The value as it is written.

@@ -8,6 +8,7 @@ pub mod qr;
 mod tests;
 
 use crate::emit::Emit;
+use crate::parse::node::pointer_step;
 use crate::parse::{Input, Outcome, Parser};
 use model::record::{self, Record};
 use model::{Code, Locator};
@@ -81,7 +82,7 @@ pub fn codes(bytes: &[u8], name: &str, place: (u64, u64), pixels_most: u64, emit
         Err(Unsearched::Format) => return Ok(0),
     };
     for (number, code) in (1u64..).zip(&codes) {
-        let way = if name.is_empty() { String::new() } else { format!("/{}", name.replace('~', "~0").replace('/', "~1")) };
+        let way = if name.is_empty() { String::new() } else { format!("/{}", pointer_step(name)) };
         let locator = Locator::Pointer { pointer: format!("{way}/qr/{number}"), offset: place.0, length: place.1 };
         put(code, locator, emit);
     }

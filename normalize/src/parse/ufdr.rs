@@ -5,12 +5,12 @@
 //! in fields. They are read one at a time; a chat's messages are told as they come, so a report of any size fits.
 
 use crate::emit::Emit;
+use crate::parse::xml::attribute_or_told;
 use crate::parse::{Input, Outcome, Parser};
 use model::{Code, Locator, State};
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 use records::Told;
-use std::borrow::Cow;
 use std::fs::File;
 use std::io::BufReader;
 
@@ -170,15 +170,7 @@ impl Reading<'_, '_> {
             return Err((Code::CapDepth, format!("elements nest deeper than {DEPTH_MAX} at byte {offset}")));
         }
         let emit = &mut self.told.emit;
-        let mut attribute = |name: &str| -> String {
-            let value = element.try_get_attribute(name).map(|found| {
-                found.map(|found| found.normalized_value(quick_xml::XmlVersion::Implicit1_0).map(Cow::into_owned)).transpose()
-            });
-            if !matches!(value, Ok(Ok(_))) {
-                emit.problem(Code::ValueUndecodable, format!("attribute {name} of the element at byte {offset}"));
-            }
-            value.ok().and_then(Result::ok).flatten().unwrap_or_default()
-        };
+        let mut attribute = |name| attribute_or_told(element, name, offset, emit).unwrap_or_default();
         let kind = match element.local_name().as_ref() {
             b"model" => {
                 let state = if attribute("deleted_state") == "Deleted" { State::Recovered } else { State::Live };

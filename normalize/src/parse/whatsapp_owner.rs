@@ -3,6 +3,7 @@
 
 use crate::decode::whatsapp;
 use crate::emit::Emit;
+use crate::parse::xml::attribute;
 use crate::parse::{Input, Outcome, Parser};
 use model::plist::{Plist, Value};
 use model::record::{Account, Record};
@@ -98,17 +99,17 @@ fn android(content: &[u8], emit: &mut Emit<'_>) -> (Vec<Owner>, Outcome) {
     let mut open: Option<(String, u64, String)> = None;
     let ended = loop {
         let before = reader.buffer_position();
-        let mut take = |text: &str| {
-            if let Some((_, _, held)) = open.as_mut().filter(|(_, _, held)| held.len() + text.len() <= TEXT_MAX) {
-                held.push_str(text);
+        let mut take = |text: &str| match &mut open {
+            Some((_, _, held)) if held.len() + text.len() <= TEXT_MAX => held.push_str(text),
+            Some((name, start, _)) if name == ANDROID_ID || name == "push_name" || name == "my_current_status" => {
+                emit.problem(Code::CapValue, format!("preference {name} at byte {start}: text past {TEXT_MAX} bytes"));
             }
+            _ => {}
         };
         match reader.read_event() {
             Ok(Event::Start(element)) if element.name().as_ref() == b"string" => {
-                let Ok(found) = element.try_get_attribute("name") else { break Some(before) };
-                let name = found.map(|found| found.normalized_value(quick_xml::XmlVersion::Implicit1_0)).transpose();
-                let Ok(name) = name else { break Some(before) };
-                open = name.map(|name| (name.into_owned(), before, String::new()));
+                let Ok(name) = attribute(&element, "name") else { break Some(before) };
+                open = name.map(|name| (name, before, String::new()));
             }
             Ok(Event::Text(text)) => take(&String::from_utf8_lossy(&text)),
             Ok(Event::CData(text)) => take(&String::from_utf8_lossy(&text)),

@@ -168,12 +168,24 @@ struct Header {
 }
 
 impl Header {
-    /// Reads the header at the start of a payload.
-    fn read(payload: &[u8]) -> Option<Header> {
+    /// Reads the header at the start of a payload of so many bytes, which header and bodies must fill. Nearly every byte that is tried begins
+    /// none: nothing is kept before the lengths agree.
+    fn read(payload: &[u8], total: u64) -> Option<Header> {
         let (length, at) = varint(payload)?;
         let length = usize::try_from(length).ok().filter(|length| *length > at && *length <= payload.len())?;
-        let mut header = Header { serials: Vec::new(), length, bodies: 0 };
-        header.fill(payload.get(at..length)?)?;
+        let (serials, mut left) = (payload.get(at..length)?, total.checked_sub(length as u64)?);
+        let (mut rest, mut count) = (serials, 0);
+        while !rest.is_empty() {
+            let (serial, width) = varint(rest)?;
+            left = left.checked_sub(body_length(serial)?)?;
+            rest = rest.get(width..)?;
+            count += 1;
+        }
+        if left > 0 || count > COLUMNS_MAX {
+            return None;
+        }
+        let mut header = Header { serials: Vec::with_capacity(count), length, bodies: 0 };
+        header.fill(serials)?;
         Some(header)
     }
 
@@ -184,7 +196,7 @@ impl Header {
             self.add(serial)?;
             bytes = bytes.get(length..)?;
         }
-        (self.serials.len() <= COLUMNS_MAX).then_some(())
+        Some(())
     }
 
     fn add(&mut self, serial: u64) -> Option<()> {
@@ -203,8 +215,8 @@ impl Carver<'_> {
             return None;
         }
         let local = space.page.get(cell.local.clone())?;
-        let header = Header::read(local)?;
-        if (header.length as u64).checked_add(header.bodies)? != cell.payload || (!named && header.bodies == 0) {
+        let header = Header::read(local, cell.payload)?;
+        if !named && header.bodies == 0 {
             return None;
         }
         let (table, doubts) = self.table_of(&header.serials, space.owner, named)?;
@@ -229,8 +241,8 @@ impl Carver<'_> {
             return None;
         }
         let local = space.page.get(cell.local.clone())?;
-        let header = Header::read(local)?;
-        if (header.length as u64).checked_add(header.bodies)? != cell.payload || header.serials.len() < CUT_COLUMNS && !begins {
+        let header = Header::read(local, cell.payload)?;
+        if header.serials.len() < CUT_COLUMNS && !begins {
             return None;
         }
         let (table, doubts) = self.table_of(&header.serials, space.owner, false)?;

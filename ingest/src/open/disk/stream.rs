@@ -42,8 +42,8 @@ pub enum Coding {
     Inline(Vec<u8>),
     /// NTFS compression in units of so many bytes.
     Lznt1(u64),
-    /// macOS's packing: the runs are a resource fork of so many bytes.
-    Decmpfs(u64),
+    /// macOS's packing: the runs are a resource fork of so many bytes, packed in that way.
+    Decmpfs(u64, super::volume::Packing),
     /// EROFS's packing: its pieces.
     Erofs(Arc<[super::volume::Extent]>),
 }
@@ -100,9 +100,9 @@ impl Content {
         match self.coding {
             Coding::Inline(bytes) => Source::Memory(Arc::from(bytes)),
             Coding::Plain => Source::Virtual(Arc::new(Runs::new(volume.clone(), &self))),
-            Coding::Decmpfs(bytes) => {
+            Coding::Decmpfs(bytes, packing) => {
                 let fork = Content::plain(self.runs, bytes);
-                super::volume::decmpfs(Source::Virtual(Arc::new(Runs::new(volume.clone(), &fork))), self.size)
+                super::volume::decmpfs(Source::Virtual(Arc::new(Runs::new(volume.clone(), &fork))), self.size, packing)
             }
             Coding::Erofs(extents) => super::volume::erofs(volume, extents, self.size),
             Coding::Lznt1(unit) => super::volume::ntfs_packed(volume, &self, unit),

@@ -33,7 +33,7 @@ use crate::evidence::Source;
 use crate::open::Trouble;
 
 pub use erofs_index::{Extent, source as erofs};
-pub use hfs_packed::source as decmpfs;
+pub use hfs_packed::{Packing, source as decmpfs};
 pub use ntfs_packed::source as ntfs_packed;
 
 /// Bytes of the beginning that tell what a volume is: btrfs keeps its superblock at 64 KiB.

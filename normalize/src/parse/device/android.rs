@@ -3,6 +3,7 @@
 
 use super::{FILE_BYTES_MAX, Facts, abx, by_lines};
 use crate::emit::Emit;
+use crate::parse::xml::attribute_or_told;
 use crate::parse::{Input, Outcome, Parser};
 use model::{Code, Locator};
 use quick_xml::Reader;
@@ -115,11 +116,8 @@ impl Parser for AndroidSettings {
             buffer.clear();
             match reader.read_event_into(&mut buffer) {
                 Ok(Event::Empty(element) | Event::Start(element)) if element.name().as_ref() == b"setting" => {
-                    let attribute = |name: &str| {
-                        let found = element.try_get_attribute(name).ok().flatten()?;
-                        found.normalized_value(quick_xml::XmlVersion::Implicit1_0).ok().map(|value| value.into_owned())
-                    };
-                    let (name, value) = (attribute("name").unwrap_or_default(), attribute("value").unwrap_or_default());
+                    let mut attribute = |name| attribute_or_told(&element, name, before, facts.emit).unwrap_or_default();
+                    let (name, value) = (attribute("name"), attribute("value"));
                     if let Some((_, kind)) = SETTINGS.iter().find(|(known, _)| *known == name) {
                         let length = reader.buffer_position().saturating_sub(before);
                         facts.tell(kind, &value, &name, Locator::Bytes { offset: before, length });

@@ -3,6 +3,7 @@
 
 use super::{FILE_BYTES_MAX, Facts};
 use crate::emit::Emit;
+use crate::parse::node::pointer_step;
 use crate::parse::{Input, Outcome, Parser};
 use model::plist::{Plist, Value};
 use model::{Code, Locator};
@@ -113,8 +114,8 @@ impl Parser for IosDevice {
         let mut facts = Facts::new(emit);
         for (path, kind) in values {
             let (Some(value), Some((offset, length))) = (list.get(path), list.place(path)) else { continue };
-            let escaped: Vec<String> = path.iter().map(|step| step.replace('~', "~0").replace('/', "~1")).collect();
-            let place = Locator::Pointer { pointer: format!("/{}", escaped.join("/")), offset, length };
+            let pointer = path.iter().map(|step| format!("/{}", pointer_step(step))).collect();
+            let place = Locator::Pointer { pointer, offset, length };
             facts.tell(kind, &text(value), &path.join("."), place);
         }
         facts.finish("values")

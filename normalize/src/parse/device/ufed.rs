@@ -5,6 +5,7 @@
 use super::{FILE_BYTES_MAX, Facts};
 use crate::emit::Emit;
 use crate::parse::lines::Lines;
+use crate::parse::xml::attribute_or_told;
 use crate::parse::{Input, Outcome, Parser};
 use model::{Code, Locator};
 use quick_xml::Reader;
@@ -126,9 +127,8 @@ fn collection(file: File, emit: &mut Emit<'_>) -> Outcome {
             Ok(Event::Empty(element) | Event::Start(element)) if element.local_name().as_ref() == b"DeviceInfo" => {
                 let length = reader.buffer_position().saturating_sub(before);
                 for (name, kind) in ATTRIBUTES {
-                    let found = element.try_get_attribute(name).ok().flatten();
-                    let value = found.and_then(|found| found.normalized_value(quick_xml::XmlVersion::Implicit1_0).ok());
-                    facts.tell(kind, value.as_deref().unwrap_or_default(), name, Locator::Bytes { offset: before, length });
+                    let value = attribute_or_told(&element, name, before, facts.emit).unwrap_or_default();
+                    facts.tell(kind, &value, name, Locator::Bytes { offset: before, length });
                 }
             }
             Ok(Event::Eof) => return facts.finish("collection"),

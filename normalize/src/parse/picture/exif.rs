@@ -62,7 +62,8 @@ pub fn read(content: &[u8], emit: &mut Emit<'_>) -> usize {
 fn cut(exif: &Exif, emit: &mut Emit<'_>) {
     for field in exif.fields() {
         let Value::Ascii(lines) = &field.value else { continue };
-        if let Some(line) = lines.first().filter(|line| line.len() > TEXT_MOST) {
+        let line = lines.join(&b'\n');
+        if line.len() > TEXT_MOST {
             let detail = format!("EXIF {}: a text of {} bytes, of which {TEXT_MOST} are kept", field.tag, line.len());
             emit.problem(Code::CapValue, detail);
         }
@@ -93,8 +94,9 @@ fn rational(exif: &Exif, tag: Tag) -> Option<f64> {
 
 fn text(exif: &Exif, tag: Tag) -> Option<String> {
     let Value::Ascii(lines) = values(exif, tag)? else { return None };
-    let line = lines.first()?;
-    let text = String::from_utf8_lossy(line.get(..TEXT_MOST).unwrap_or(line)).trim().to_owned();
+    // Several strings in one field: of the photographer and of the editor.
+    let line = lines.join(&b'\n');
+    let text = String::from_utf8_lossy(line.get(..TEXT_MOST).unwrap_or(&line)).trim().to_owned();
     (!text.is_empty()).then_some(text)
 }
 

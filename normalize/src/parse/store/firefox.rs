@@ -7,6 +7,7 @@ use crate::emit::Emit;
 use crate::scratch;
 use model::{Code, Digest};
 use rusqlite::Connection;
+use rusqlite::types::ValueRef;
 
 /// Name and version in the definition of its records: they are a sweep's, as those of LevelDB are.
 const NAME: &str = "indexeddb_firefox";
@@ -37,11 +38,22 @@ fn rows(connection: &Connection, size: u64, sweep: &mut Sweep<'_, '_>) -> rusqli
     let mut statement = connection.prepare("SELECT object_store_id, key, data FROM main.object_data ORDER BY 1, 2")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let store = row.get_ref(0)?.as_i64().unwrap_or_default().to_string();
-        let key = row.get_ref(1)?.as_bytes().unwrap_or_default();
-        let name = clone::firefox_key(key).unwrap_or_else(|| crate::decode::base64::hex(key));
+        let store = match row.get_ref(0)? {
+            ValueRef::Integer(store) => store.to_string(),
+            other => format!("of type {}", other.data_type()),
+        };
+        let name = match row.get_ref(1)? {
+            ValueRef::Blob(key) | ValueRef::Text(key) => {
+                clone::firefox_key(key).unwrap_or_else(|| crate::decode::base64::hex(key))
+            }
+            other => format!("of type {}", other.data_type()),
+        };
         // Large values are numbers of files beside the database.
-        let Ok(data) = row.get_ref(2)?.as_blob() else { continue };
+        let ValueRef::Blob(data) = row.get_ref(2)? else {
+            let detail = format!("{TABLE} {store}/{name}: a value that lies in a file beside the database");
+            sweep.emit().problem(Code::Unsupported, detail);
+            continue;
+        };
         let place = Place { keys: &[TABLE, &store, &name], range: (0, size), verbatim: false };
         match clone::firefox(data) {
             Some(value) => sweep.cloned(place, value),
@@ -77,12 +89,14 @@ mod tests {
         let packed = snap::raw::Encoder::new().compress_vec(&plain).unwrap();
         connection.execute("INSERT INTO object_data VALUES (1, x'306562756200', NULL, NULL, ?1)", [packed]).unwrap();
         connection.execute("INSERT INTO object_data VALUES (1, x'3063', NULL, NULL, x'ff')", []).unwrap();
+        connection.execute("INSERT INTO object_data VALUES (1, x'3064', NULL, NULL, 1)", []).unwrap();
         let schema = Schema::read(&connection).unwrap();
         let bodies = Scratch::new("moz-extension+++u/idb/1.sqlite", b"x").run(|_, emit| {
             assert!(read_database(&connection, &schema, emit));
             Outcome::parsed()
         });
         assert!(matches!(records(&bodies)[..], [Record::Account(account)] if account.display_name.as_deref() == Some("till")));
-        assert_eq!(crate::evidence::problems(&bodies).len(), 1);
+        let codes: Vec<_> = crate::evidence::problems(&bodies).iter().map(|(code, _)| *code).collect();
+        assert_eq!(codes, ["value_undecodable", "unsupported"]);
     }
 }

@@ -4,11 +4,12 @@
 use super::{Place, Sweep};
 use crate::emit::Emit;
 use crate::parse::device::abx;
+use crate::parse::xml::attribute_or_told;
 use crate::parse::{Input, Outcome, Parser};
 use model::Code;
 use quick_xml::Reader;
 use quick_xml::escape::resolve_predefined_entity;
-use quick_xml::events::{BytesStart, Event};
+use quick_xml::events::Event;
 
 /// Largest file that is read, bytes.
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -90,6 +91,7 @@ fn text(content: &[u8], sweep: &mut Sweep<'_, '_>) -> Result<(), u64> {
         let before = reader.buffer_position();
         let event = reader.read_event().map_err(|_| before)?;
         let after = reader.buffer_position();
+        let mut attribute = |element: &_, name| attribute_or_told(element, name, before, sweep.emit());
         match event {
             Event::Start(start) => match start.name().as_ref() {
                 b"string" => {
@@ -138,11 +140,6 @@ fn text(content: &[u8], sweep: &mut Sweep<'_, '_>) -> Result<(), u64> {
             _ => {}
         }
     }
-}
-
-fn attribute(element: &BytesStart<'_>, name: &str) -> Option<String> {
-    let found = element.try_get_attribute(name).ok().flatten()?;
-    found.normalized_value(quick_xml::XmlVersion::Implicit1_0).ok().map(|value| value.into_owned())
 }
 
 #[cfg(test)]

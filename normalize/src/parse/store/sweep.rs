@@ -2,7 +2,7 @@
 
 use crate::decode::base64;
 use crate::emit::Emit;
-use crate::parse::node::Node;
+use crate::parse::node::{Node, pointer_step};
 use crate::parse::wallet::{Accounts, apps, json, metamask, shape};
 use model::{Locator, State};
 use serde_json::{Map, Value};
@@ -157,7 +157,7 @@ fn pointer(keys: &[&str], step: &str) -> String {
     for key in keys {
         let clean: String = key.chars().filter(|character| !character.is_control()).collect();
         pointer.push('/');
-        pointer.push_str(&clean.replace('~', "~0").replace('/', "~1"));
+        pointer.push_str(&pointer_step(&clean));
     }
     pointer + step
 }

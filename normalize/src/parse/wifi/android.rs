@@ -3,12 +3,13 @@
 
 use super::{BYTES_MAX, Seen, put};
 use crate::emit::Emit;
+use crate::parse::xml::attribute_or_told;
 use crate::parse::{Input, Outcome, Parser};
 use model::observable::SecretKind;
 use model::{Code, Locator};
 use quick_xml::Reader;
 use quick_xml::escape::resolve_predefined_entity;
-use quick_xml::events::{BytesStart, Event};
+use quick_xml::events::Event;
 use serde_json::Map;
 
 const APP: &str = "Wi-Fi";
@@ -50,7 +51,7 @@ impl Parser for WifiAndroid {
             Err(outcome) => return outcome,
         };
         let mut store = Store::default();
-        let end = store.read(&content);
+        let end = store.read(&content, emit);
         for (key, detail, place) in &store.keys {
             emit.secret(SecretKind::Password, key.clone(), detail, "PreSharedKey", place);
         }
@@ -73,8 +74,17 @@ struct Store {
     /// Keys in clear, which network each is of, and where it stands.
     keys: Vec<(String, String, Locator)>,
     network: Option<Network>,
-    /// The field that is open, where it begins, and its text.
-    field: Option<(String, u64, String)>,
+    field: Option<Field>,
+}
+
+/// The field that is open.
+#[derive(Default)]
+struct Field {
+    name: String,
+    start: u64,
+    text: String,
+    /// Bytes of its text that were not kept.
+    over: usize,
 }
 
 /// The network that is open.
@@ -86,24 +96,25 @@ struct Network {
 
 impl Store {
     /// Reads to the end, or to the byte from which it is no XML.
-    fn read(&mut self, content: &[u8]) -> Result<(), u64> {
+    fn read(&mut self, content: &[u8], emit: &mut Emit<'_>) -> Result<(), u64> {
         let mut reader = Reader::from_reader(content);
         let mut depth = 0u64;
         loop {
             let before = reader.buffer_position();
             let event = reader.read_event().map_err(|_| reader.error_position())?;
             let after = reader.buffer_position();
+            let mut attribute = |element: &_, name| attribute_or_told(element, name, before, emit);
             match event {
                 Event::Start(element) => {
                     depth += 1;
                     if element.name().as_ref() == b"Network" {
                         self.network = Some(Network { start: before, fields: Vec::new() });
                     }
-                    self.field = name_of(&element).map(|name| (name, before, String::new()));
+                    self.field = attribute(&element, "name").map(|name| Field { name, start: before, ..Field::default() });
                 }
                 Event::Empty(element) => {
                     let value = attribute(&element, "value").unwrap_or_default();
-                    if let Some(name) = name_of(&element) {
+                    if let Some(name) = attribute(&element, "name") {
                         self.tell(name, value, before, after);
                     }
                 }
@@ -117,7 +128,11 @@ impl Store {
                 },
                 Event::End(element) => {
                     depth = depth.saturating_sub(1);
-                    if let Some((name, start, text)) = self.field.take() {
+                    if let Some(Field { name, start, text, over }) = self.field.take() {
+                        if over > 0 {
+                            let detail = format!("field {name} at byte {start}: {over} bytes of text more than are kept");
+                            emit.problem(Code::CapValue, detail);
+                        }
                         self.tell(name, text, start, after);
                     }
                     if element.name().as_ref() == b"Network" {
@@ -132,8 +147,10 @@ impl Store {
     }
 
     fn text(&mut self, text: &str) {
-        if let Some((_, _, held)) = self.field.as_mut().filter(|(_, _, held)| held.len() + text.len() <= TEXT_MAX) {
-            held.push_str(text);
+        match &mut self.field {
+            Some(field) if field.text.len() + text.len() <= TEXT_MAX => field.text.push_str(text),
+            Some(field) => field.over = field.over.saturating_add(text.len()),
+            None => {}
         }
     }
 
@@ -165,13 +182,4 @@ impl Store {
 /// The text between quotes where it has some: names that are no text are written in hexadecimal digits without.
 fn unquoted(value: &str) -> String {
     value.strip_prefix('"').and_then(|rest| rest.rsplit_once('"')).map_or(value, |(inner, _)| inner).to_owned()
-}
-
-fn name_of(element: &BytesStart<'_>) -> Option<String> {
-    attribute(element, "name")
-}
-
-fn attribute(element: &BytesStart<'_>, name: &str) -> Option<String> {
-    let found = element.try_get_attribute(name).ok().flatten()?;
-    found.normalized_value(quick_xml::XmlVersion::Implicit1_0).ok().map(|value| value.into_owned())
 }

@@ -4,8 +4,10 @@
 use super::{BYTES_MAX, Seen, put};
 use crate::decode::time;
 use crate::emit::Emit;
+use crate::parse::node::pointer_step;
 use crate::parse::{Input, Outcome, Parser};
 use model::plist::{Plist, Value};
+use model::text::escape;
 use model::{Code, Locator, Stamp, TimeUnit};
 use serde_json::Map;
 
@@ -82,13 +84,14 @@ impl Parser for WifiApple {
             return Outcome::partial("property list cannot be read");
         };
         let whole = content.len() as u64;
-        let mut seen = Vec::new();
+        let (mut seen, mut troubles) = (Vec::new(), Vec::new());
         let (paths, is_whole) = networks(&list);
         for path in paths {
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
-            Network { list: &list, path: &path, whole }.tell(&mut seen);
+            Network { list: &list, path: &path, whole }.tell(&mut seen, &mut troubles);
         }
         let outcome = put(APP, seen, emit);
+        troubles.into_iter().for_each(|(code, detail)| emit.problem(code, detail));
         if is_whole {
             return outcome;
         }
@@ -114,6 +117,9 @@ fn networks(list: &Plist<'_>) -> (Vec<Vec<String>>, bool) {
     (paths, is_whole)
 }
 
+/// What was met on the way.
+type Troubles = Vec<(Code, String)>;
+
 /// One network of a list.
 struct Network<'l> {
     list: &'l Plist<'l>,
@@ -129,7 +135,7 @@ impl Network<'_> {
 
     fn locator(&self, path: &[&str]) -> Locator {
         let steps = [self.path, path].concat();
-        let pointer = steps.iter().map(|step| format!("/{}", step.replace('~', "~0").replace('/', "~1"))).collect();
+        let pointer = self.pointer(path);
         // A container has no bytes of its own.
         let (offset, length) = self.list.place(&steps).unwrap_or((0, self.whole));
         Locator::Pointer { pointer, offset, length }
@@ -149,14 +155,25 @@ impl Network<'_> {
         text.unwrap_or_else(key)
     }
 
-    fn time(&self, path: &[&str]) -> Option<Stamp> {
+    fn pointer(&self, path: &[&str]) -> String {
+        [self.path, path].concat().into_iter().map(|step| format!("/{}", pointer_step(step))).collect()
+    }
+
+    /// A moment; one that is there and is no date is told.
+    fn time(&self, path: &[&str], troubles: &mut Troubles) -> Option<Stamp> {
         match self.get(path)? {
             Value::Cocoa(seconds) => Some(time::real(seconds, TimeUnit::CocoaS)),
             Value::Iso(text) => {
                 let utc_us = text.trim().parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_microsecond);
+                if utc_us.is_none() {
+                    troubles.push((Code::ValueUndecodable, format!("{}: no date", escape(&self.pointer(path)))));
+                }
                 Some(Stamp::text(text, utc_us))
             }
-            _ => None,
+            _ => {
+                troubles.push((Code::ValueUndecodable, format!("{}: no date", escape(&self.pointer(path)))));
+                None
+            }
         }
     }
 
@@ -186,17 +203,23 @@ impl Network<'_> {
     }
 
     /// Every moment that the list tells of this network.
-    fn tell(&self, seen: &mut Vec<Seen>) {
+    fn tell(&self, seen: &mut Vec<Seen>, troubles: &mut Troubles) {
         let before = seen.len();
         let ssid = self.ssid();
         let extra = self.details(&[], &DETAILS);
         for (path, event) in MOMENTS {
-            let Some(time) = self.time(path) else { continue };
+            let Some(time) = self.time(path, troubles) else { continue };
             let (locator, ssid, extra) = (self.locator(path), ssid.clone(), extra.clone());
             seen.push(Seen { locator, ssid, event: Some(event), time: Some(time), place: None, extra });
         }
-        for point in self.list.steps(&[self.path, &["BSSList"]].concat(), NETWORKS_MAX) {
-            self.tell_point(&ssid, &point, seen);
+        let points = self.list.steps(&[self.path, &["BSSList"]].concat(), NETWORKS_MAX.saturating_add(1));
+        if points.len() > NETWORKS_MAX {
+            let detail =
+                format!("{}: only the first {NETWORKS_MAX} access points were read", escape(&self.pointer(&["BSSList"])));
+            troubles.push((Code::CapEntries, detail));
+        }
+        for point in points.iter().take(NETWORKS_MAX) {
+            self.tell_point(&ssid, point, seen, troubles);
         }
         if seen.len() == before {
             seen.push(Seen { locator: self.locator(&[]), ssid, event: None, time: None, place: None, extra });
@@ -204,20 +227,20 @@ impl Network<'_> {
     }
 
     /// An access point of the network: when it was used last, and where the device was when it last knew.
-    fn tell_point(&self, ssid: &str, point: &str, seen: &mut Vec<Seen>) {
+    fn tell_point(&self, ssid: &str, point: &str, seen: &mut Vec<Seen>, troubles: &mut Troubles) {
         let below = ["BSSList", point];
         let at = |key: &'static str| ["BSSList", point, key];
         let mut tell = |key, event, time, place| {
             let (locator, ssid, extra) = (self.locator(&at(key)), ssid.to_owned(), self.details(&below, &POINT_DETAILS));
             seen.push(Seen { locator, ssid, event: Some(event), time, place, extra });
         };
-        if let Some(time) = self.time(&at("LastAssociatedAt")) {
+        if let Some(time) = self.time(&at("LastAssociatedAt"), troubles) {
             tell("LastAssociatedAt", "associated", Some(time), None);
         }
         let (latitude, longitude) = (self.number(&at("LocationLatitude")), self.number(&at("LocationLongitude")));
         if let (Some(latitude), Some(longitude)) = (latitude, longitude) {
             let place = (latitude, longitude, self.number(&at("LocationAccuracy")));
-            tell("LocationLatitude", "located", self.time(&at("LocationTimestamp")), Some(place));
+            tell("LocationLatitude", "located", self.time(&at("LocationTimestamp"), troubles), Some(place));
         }
     }
 }

@@ -1,5 +1,5 @@
 use super::{WifiAndroid, WifiApple};
-use crate::evidence::Scratch;
+use crate::evidence::{Scratch, problems};
 use crate::parse::Parser;
 use model::record::{Location, Record};
 use model::{Body, Code, ItemStatus};
@@ -98,4 +98,18 @@ fn a_store_that_is_cut_tells_what_came_before() {
     assert!(!places(&bodies).is_empty());
     assert!(bodies.iter().any(|body| matches!(body, Body::Problem(problem) if problem.code == Code::DocumentDamaged)));
     assert!(!Scratch::new("WifiConfigStore.xml", b"<Other/>").identified(&WifiAndroid));
+}
+
+#[test]
+fn what_is_not_kept_is_told() {
+    let list = KNOWN.replace("<date>2024-01-02T03:04:05Z</date>", "<string>yesterday</string>");
+    let bodies = Scratch::new("com.apple.wifi.known-networks.plist", list.as_bytes()).parse(&WifiApple);
+    assert_eq!(told(&bodies).len(), 3, "the other moments are there");
+    let expected = ("value_undecodable", "/wifi.network.ssid.Compound 3~1B/JoinedByUserAt: no date");
+    assert_eq!(problems(&bodies), [expected]);
+    let store = STORE.replace("time=11-04 13:09:38.123", &"9".repeat(5000)).replace("value=\"true\"", "value=\"&nothing;\"");
+    let bodies = Scratch::new("WifiConfigStore.xml", store.as_bytes()).parse(&WifiAndroid);
+    assert_eq!(places(&bodies).len(), 2);
+    let codes: Vec<_> = problems(&bodies).into_iter().map(|(code, _)| code).collect();
+    assert_eq!(codes, ["value_undecodable", "cap_value"]);
 }

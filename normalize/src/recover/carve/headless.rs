@@ -7,7 +7,7 @@
 use super::{Carver, Chain, Doubts, Found, Header, Space};
 use crate::find::pages::{Kind, be16, be32};
 use crate::find::row::{body_length, is_text, is_value, varint};
-use crate::recover::shape::{Affinity, Table};
+use crate::recover::shape::{Affinity, Column, Table};
 use crate::recover::value::Value;
 
 /// Bytes of a freed cell that a freeblock's header takes.
@@ -220,7 +220,7 @@ impl Carver<'_> {
 /// Everything that the bytes behind the overwritten ones could be, if the row has all columns of the table.
 fn readings(space: &Space<'_>, at: usize, table: &Table, ends: &Ends) -> Vec<Reading> {
     let mut readings = Vec::new();
-    let columns = table.columns.len();
+    let columns = table.columns.as_slice();
     // Only the length of the header is lost.
     if let Some((header, bodies_at)) = serials(space, at + TAKEN, columns) {
         let payload = (header.length as u64 + 1).saturating_add(header.bodies);
@@ -243,8 +243,9 @@ fn readings(space: &Space<'_>, at: usize, table: &Table, ends: &Ends) -> Vec<Rea
         }
     }
     // The first type is lost too.
-    if columns > 1
-        && let Some((header, bodies_at)) = serials(space, at + TAKEN, columns - 1)
+    if let [_, others @ ..] = columns
+        && !others.is_empty()
+        && let Some((header, bodies_at)) = serials(space, at + TAKEN, others)
     {
         for first in firsts(space, table, ends, bodies_at.saturating_add(header.bodies as usize)) {
             let Some(body) = body_length(first) else { continue };
@@ -261,18 +262,23 @@ fn readings(space: &Space<'_>, at: usize, table: &Table, ends: &Ends) -> Vec<Rea
     readings
 }
 
-/// So many serial types from a byte on, and the byte behind them.
-fn serials(space: &Space<'_>, from: usize, count: usize) -> Option<(Header, usize)> {
-    let mut header = Header { serials: Vec::new(), length: 0, bodies: 0 };
+/// The serial types of these columns from a byte on, and the byte behind them. Nothing is kept before each column can have its type: at nearly
+/// every byte that is tried one of the first cannot.
+fn serials(space: &Space<'_>, from: usize, columns: &[Column]) -> Option<(Header, usize)> {
     let bytes = space.page.get(from..space.range.1)?;
-    for _ in 0..count {
-        let (serial, length) = varint(bytes.get(header.length..)?)?;
-        header.add(serial)?;
-        header.length += length;
+    let (mut length, mut bodies) = (0, 0u64);
+    for column in columns {
+        let (serial, width) = varint(bytes.get(length..)?)?;
+        column.misfit(serial)?;
+        bodies = bodies.checked_add(body_length(serial)?)?;
+        length += width;
     }
-    // Printable bytes throughout are a text, not a header.
-    let end = from + header.length;
-    (header.bodies <= u64::from(u32::MAX)).then_some((header, end))
+    if bodies > u64::from(u32::MAX) {
+        return None;
+    }
+    let mut header = Header { serials: Vec::with_capacity(columns.len()), length, bodies: 0 };
+    header.fill(bytes.get(..length)?)?;
+    Some((header, from + length))
 }
 
 /// What the first serial type can have been: what the column takes, and what makes the cell end with its block.

@@ -22,6 +22,7 @@ const RAW: u32 = 1;
 const ADC: u32 = 0x8000_0004;
 const ZLIB: u32 = 0x8000_0005;
 const BZIP2: u32 = 0x8000_0006;
+const LZFSE: u32 = 0x8000_0007;
 const LZMA: u32 = 0x8000_0008;
 const COMMENT: u32 = 0x7fff_fffe;
 const END: u32 = 0xffff_ffff;
@@ -167,7 +168,7 @@ impl Layout for Udif {
         let left = piece.bytes - within;
         Ok(match piece.kind {
             RAW => Piece::Stored(self.source.clone(), piece.at.saturating_add(within), left),
-            ADC | ZLIB | BZIP2 | LZMA => Piece::Packed(at as u64, within, left),
+            ADC | ZLIB | BZIP2 | LZFSE | LZMA => Piece::Packed(at as u64, within, left),
             0 | 2 => Piece::Zero(left),
             kind => Piece::Bad(Damage::error(Code::Unsupported, &format!("packing {kind:#x} of a DMG"))),
         })
@@ -187,6 +188,7 @@ impl Layout for Udif {
         let mut data = vec![0; length(piece.bytes)];
         match piece.kind {
             ADC => data = adc(&packed, data.len())?,
+            LZFSE => data = super::super::lzfse::lzfse(&packed, data.len())?,
             BZIP2 => bzip2::read::BzDecoder::new(&packed[..]).read_exact(&mut data)?,
             LZMA => liblzma::read::XzDecoder::new(&packed[..]).read_exact(&mut data)?,
             _ => data = fields::inflate(&packed, data.len())?,

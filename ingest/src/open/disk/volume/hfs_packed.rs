@@ -1,6 +1,8 @@
-//! Packed files of macOS (`decmpfs`), on HFS+ and on APFS. Format: libfsapfs documentation. zlib is read; LZVN and LZFSE are not.
+//! Packed files of macOS (`decmpfs`), on HFS+ and on APFS. Format: libfsapfs documentation; what marks
+//! a block that is not packed, and how blocks of LZVN and LZFSE are told apart, as afsctool has it.
 
 use super::super::fields::{byte, damaged, exact, inflate, length, slice, u32be, u32le, u64le};
+use super::super::lzfse::{lzfse, lzvn};
 use super::super::pieces::{Disk, Layout, Piece};
 use super::super::stream::{Coding, Content};
 use crate::evidence::Source;
@@ -13,8 +15,35 @@ pub const INLINE_MAX: usize = 64 << 10;
 /// Bytes that are packed together in a resource fork.
 const BLOCK: u64 = 64 << 10;
 /// Ways of packing.
-const INLINE_ZLIB: u32 = 3;
-const FORK_ZLIB: u32 = 4;
+const PACKINGS: [(Packing, u32, u32); 3] = [(Packing::Zlib, 3, 4), (Packing::Lzvn, 7, 8), (Packing::Lzfse, 11, 12)];
+/// Largest file in an attribute.
+const INLINE_SIZE_MAX: u64 = 16 << 20;
+
+/// How blocks are packed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Packing {
+    /// zlib, since macOS 10.6.
+    Zlib,
+    /// LZVN, since 10.9.
+    Lzvn,
+    /// LZFSE, since 10.11.
+    Lzfse,
+}
+
+impl Packing {
+    /// Unpacks a block; one that packing made no smaller stands as it is behind a mark.
+    fn unpack(self, packed: &[u8], room: usize) -> io::Result<Vec<u8>> {
+        let first = byte(packed, 0);
+        match self {
+            Packing::Zlib if first & 15 == 15 => Ok(slice(packed, 1, packed.len()).to_vec()),
+            Packing::Lzvn if first == 6 => Ok(slice(packed, 1, packed.len()).to_vec()),
+            Packing::Lzfse if first == 0xff => Ok(slice(packed, 1, packed.len()).to_vec()),
+            Packing::Zlib => inflate(packed, room),
+            Packing::Lzvn => lzvn(packed, room),
+            Packing::Lzfse => lzfse(packed, room),
+        }
+    }
+}
 
 /// The content that the attribute `com.apple.decmpfs` tells of.
 pub fn content(value: &[u8], fork: Content, _volume: &Source) -> Result<Content, Trouble> {
@@ -23,27 +52,51 @@ pub fn content(value: &[u8], fork: Content, _volume: &Source) -> Result<Content,
         return Err(Trouble::of(&damaged("an attribute of packed content is none")));
     }
     let packed = slice(value, 16, value.len());
-    match kind {
-        1 => Ok(Content::inline(packed.to_vec())),
-        INLINE_ZLIB if size <= 16 << 20 => match byte(packed, 0) & 15 {
-            15 => Ok(Content::inline(slice(packed, 1, packed.len()).to_vec())),
-            _ => inflate(packed, length(size)).map(Content::inline).map_err(|error| Trouble::of(&error)),
-        },
-        FORK_ZLIB => Ok(Content { size, valid: size, coding: Coding::Decmpfs(fork.size), ..fork }),
-        7 | 8 => Err(Trouble::new(Code::Unsupported, "packed with LZVN")),
-        11 | 12 => Err(Trouble::new(Code::Unsupported, "packed with LZFSE")),
-        _ => Err(Trouble::new(Code::Unsupported, format!("packed in the way {kind}"))),
+    let packing = PACKINGS.iter().find(|(_, inline, fork)| kind == *inline && size <= INLINE_SIZE_MAX || kind == *fork);
+    match packing {
+        _ if kind == 1 => Ok(Content::inline(packed.to_vec())),
+        Some((packing, inline, _)) if kind == *inline => {
+            packing.unpack(packed, length(size)).map(Content::inline).map_err(|error| Trouble::of(&error))
+        }
+        Some((packing, ..)) => Ok(Content { size, valid: size, coding: Coding::Decmpfs(fork.size, *packing), ..fork }),
+        None => Err(Trouble::new(Code::Unsupported, format!("packed in the way {kind}"))),
     }
 }
 
 struct Packed {
     fork: Source,
     size: u64,
+    packing: Packing,
+}
+
+impl Packed {
+    /// Where a block lies in the fork: first byte and how many.
+    fn place(&self, block: u64) -> io::Result<(u64, u64)> {
+        let none = |count: u64| damaged(&format!("block {block} of {count} of a packed file"));
+        if self.packing != Packing::Zlib {
+            // A table of where blocks begin, and where the last one ends; it ends where the first begins.
+            let count = (u64::from(u32le(&exact(&self.fork, 0, 4)?, 0)) / 4).saturating_sub(1);
+            if block >= count {
+                return Err(none(count));
+            }
+            let entry = exact(&self.fork, block * 4, 8)?;
+            let (at, end) = (u64::from(u32le(&entry, 0)), u64::from(u32le(&entry, 4)));
+            return Ok((at, end.saturating_sub(at)));
+        }
+        // A resource fork: where its data begin, how long they are (big endian), then a table of blocks (little endian).
+        let data = u64::from(u32be(&exact(&self.fork, 0, 4)?, 0)).saturating_add(4);
+        let count = u64::from(u32le(&exact(&self.fork, data, 4)?, 0));
+        if block >= count {
+            return Err(none(count));
+        }
+        let entry = exact(&self.fork, data.saturating_add(4 + block * 8), 8)?;
+        Ok((data.saturating_add(u64::from(u32le(&entry, 0))), u64::from(u32le(&entry, 4))))
+    }
 }
 
 /// A packed file as bytes read by position: `fork` is its resource fork.
-pub fn source(fork: Source, size: u64) -> Source {
-    Disk::source(Packed { fork, size })
+pub fn source(fork: Source, size: u64, packing: Packing) -> Source {
+    Disk::source(Packed { fork, size, packing })
 }
 
 impl Layout for Packed {
@@ -69,25 +122,18 @@ impl Layout for Packed {
     }
 
     fn unpack(&self, block: u64) -> io::Result<Vec<u8>> {
-        // A resource fork: where its data begin, how long they are (big endian), then a table of blocks (little endian).
-        let data = u64::from(u32be(&exact(&self.fork, 0, 4)?, 0)).saturating_add(4);
-        let count = u64::from(u32le(&exact(&self.fork, data, 4)?, 0));
-        if block >= count {
-            return Err(damaged(&format!("block {block} of {count} of a packed file")));
-        }
-        let entry = exact(&self.fork, data.saturating_add(4 + block * 8), 8)?;
-        let (at, bytes) = (data.saturating_add(u64::from(u32le(&entry, 0))), u64::from(u32le(&entry, 4)).min(2 * BLOCK));
-        let packed = exact(&self.fork, at, length(bytes))?;
-        match byte(&packed, 0) & 15 {
-            15 => Ok(slice(&packed, 1, packed.len()).to_vec()),
-            _ => inflate(&packed, BLOCK as usize),
-        }
+        let (at, bytes) = self.place(block)?;
+        let packed = exact(&self.fork, at, length(bytes.min(2 * BLOCK)))?;
+        let left = self.size.saturating_sub(block.saturating_mul(BLOCK));
+        let room = if self.packing == Packing::Zlib { BLOCK } else { left.min(BLOCK) };
+        self.packing.unpack(&packed, length(room))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::super::fields::some;
+    use super::super::super::lzfse::tests as packed;
     use super::*;
     use std::io::Write;
 
@@ -102,7 +148,14 @@ mod tests {
         let none = Source::Memory([].into());
         let value = [b"fpmc\x03\0\0\0\x05\0\0\0\0\0\0\0", &zlib(b"hello")[..]].concat();
         assert_eq!(content(&value, Content::inline(Vec::new()), &none).unwrap(), Content::inline(b"hello".to_vec()));
-        let value = b"fpmc\x08\0\0\0\x05\0\0\0\0\0\0\0";
+        let plain = packed::plain();
+        let size = (plain.len() as u64).to_le_bytes();
+        let stored = |mark: u8| [&[mark], &plain[..]].concat();
+        for (kind, bytes) in [(7u8, packed::LZVN_STREAM.to_vec()), (7, stored(6)), (11, stored(0xff))] {
+            let value = [&b"fpmc"[..], &[kind, 0, 0, 0], &size, &bytes].concat();
+            assert_eq!(content(&value, Content::inline(Vec::new()), &none).unwrap(), Content::inline(plain.clone()));
+        }
+        let value = b"fpmc\x0e\0\0\0\x05\0\0\0\0\0\0\0";
         assert_eq!(content(value, Content::inline(Vec::new()), &none).unwrap_err().code, Code::Unsupported);
     }
 
@@ -120,7 +173,32 @@ mod tests {
             at += block.len();
         }
         blocks.iter().for_each(|block| fork.extend(block));
-        let file = source(Source::Memory(fork.into()), plain.len() as u64);
+        let file = source(Source::Memory(fork.into()), plain.len() as u64, Packing::Zlib);
         assert!(some(&file, 0, plain.len()).unwrap() == plain);
+    }
+
+    #[test]
+    fn blocks_of_lzvn_and_lzfse_in_the_resource_fork() {
+        // One whole block as it is, then what Apple's encoder packed.
+        let whole: Vec<u8> = (0..BLOCK).map(|at| (at / 7) as u8).collect();
+        let cases = [
+            (Packing::Lzvn, 6u8, packed::LZVN_STREAM, packed::plain()),
+            (Packing::Lzfse, 0xff, packed::LZFSE_STREAM, packed::plain().repeat(40)),
+        ];
+        for (packing, mark, stream, end) in cases {
+            let blocks = [[&[mark], &whole[..]].concat(), stream.to_vec()];
+            let mut at = 12u32;
+            let mut fork = at.to_le_bytes().to_vec();
+            for block in &blocks {
+                at += block.len() as u32;
+                fork.extend(at.to_le_bytes());
+            }
+            fork.extend(blocks.concat());
+            let plain = [whole.clone(), end].concat();
+            let file = source(Source::Memory(fork.into()), plain.len() as u64, packing);
+            assert!(some(&file, 0, plain.len()).unwrap() == plain, "{packing:?}");
+            let more = source(Source::Memory(vec![12, 0, 0, 0].into()), plain.len() as u64, packing);
+            assert!(some(&more, 0, plain.len()).is_err(), "a table without its end");
+        }
     }
 }

@@ -112,7 +112,7 @@ impl Object {
             Coding::Plain => (0, &[][..]),
             Coding::Inline(bytes) => (1, &bytes[..]),
             Coding::Lznt1(_) => (2, &[][..]),
-            Coding::Decmpfs(_) => (3, &[][..]),
+            Coding::Decmpfs(..) => (3, &[][..]),
             Coding::Erofs(_) => (4, &[][..]),
         };
         let runs = content.runs.iter().flat_map(|run| [run.at.unwrap_or(u64::MAX), run.bytes]);
