@@ -19,6 +19,7 @@ use model::{Body, Digest, Entry, Id, Kind, Stage};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use stream::{Delivery, Position, Topic, crash, embedded};
 
@@ -42,6 +43,15 @@ struct ExhibitChange {
     present: bool,
 }
 
+/// An entry of an exhibit of that number, with what its body is: where it stands, or its bytes.
+struct Arrived<B> {
+    number: i64,
+    kind: Kind,
+    id: Id,
+    item: Option<Id>,
+    body: B,
+}
+
 /// One working store, held exclusively.
 pub struct Sink {
     connection: Connection,
@@ -55,10 +65,10 @@ pub struct Sink {
     items: HashMap<(i64, Id), ItemChange>,
     changes: HashMap<i64, ExhibitChange>,
     positions: BTreeMap<(Topic, i32), i64>,
-    /// Entries since the last commit, with the numbers of their exhibits.
-    pending: Vec<(i64, Entry)>,
-    /// Bytes of their bodies.
-    pending_bytes: usize,
+    /// Entries since the last commit.
+    pending: Vec<Arrived<Range<usize>>>,
+    /// Their bodies, one behind the other: in pieces of their own they would take twice the room.
+    bodies: Vec<u8>,
     in_transaction: bool,
 }
 
@@ -85,7 +95,7 @@ impl Sink {
             changes: HashMap::new(),
             positions: BTreeMap::new(),
             pending: Vec::new(),
-            pending_bytes: 0,
+            bodies: Vec::new(),
             in_transaction: false,
         })
     }
@@ -123,67 +133,69 @@ impl Sink {
         let next = self.positions.entry((position.topic, position.partition)).or_insert(0);
         *next = (*next).max(position.offset.saturating_add(1));
         crash::point("sink.applied");
-        Ok(self.pending.len() >= self.commit_entries || self.pending_bytes >= PENDING_CAP_BYTES)
+        Ok(self.pending.len() >= self.commit_entries || self.bodies.len() >= PENDING_CAP_BYTES)
     }
 
     fn take(&mut self, entry: Entry) -> Result<(), Error> {
         let number = self.exhibit_number(entry.exhibit)?;
-        self.pending_bytes = self.pending_bytes.saturating_add(entry.body.len());
-        self.pending.push((number, entry));
+        let begin = self.bodies.len();
+        self.bodies.extend_from_slice(&entry.body);
+        let Entry { kind, id, item, .. } = entry;
+        self.pending.push(Arrived { number, kind, id, item, body: begin..self.bodies.len() });
         Ok(())
     }
 
     /// Stores what is pending, kind by kind in the order of ids.
     fn store(&mut self) -> Result<(), Error> {
-        let mut pending = std::mem::take(&mut self.pending);
-        self.pending_bytes = 0;
-        // Keys are sorted alone; then each entry moves once.
-        pending.sort_by_cached_key(|(number, entry)| (*number, entry.kind as u8, entry.id));
-        for alike in pending.chunk_by(|(a, one), (b, other)| (a, one.kind) == (b, other.kind)) {
+        let (mut pending, mut bodies) = (std::mem::take(&mut self.pending), std::mem::take(&mut self.bodies));
+        let with_body = |Arrived { number, kind, id, item, body }| Arrived { number, kind, id, item, body: &bodies[body] };
+        let mut entries: Vec<Arrived<&[u8]>> = pending.drain(..).map(with_body).collect();
+        entries.sort_unstable_by_key(|entry| (entry.number, entry.kind as u8, entry.id));
+        for alike in entries.chunk_by(|one, other| (one.number, one.kind) == (other.number, other.kind)) {
             self.store_kind(alike)?;
         }
         // The room is used again.
-        pending.clear();
-        self.pending = pending;
+        bodies.clear();
+        (self.pending, self.bodies) = (pending, bodies);
         Ok(())
     }
 
     /// Appends the entries of one exhibit and kind that are new as blocks, and counts them.
-    fn store_kind(&mut self, entries: &[(i64, Entry)]) -> Result<(), Error> {
+    fn store_kind(&mut self, entries: &[Arrived<&[u8]>]) -> Result<(), Error> {
         let held = self.held_of(entries)?;
         let mut block = Builder::default();
-        for same in entries.chunk_by(|(_, one), (_, other)| one.id == other.id) {
+        for same in entries.chunk_by(|one, other| one.id == other.id) {
             let mut same = same.iter();
             // Of several bodies that are new together any may be stored first: the smallest takes its place.
-            if let Some((number, entry)) = same.as_slice().first().filter(|(_, entry)| !held.contains(&entry.id)) {
+            if let Some(entry) = same.as_slice().first().filter(|entry| !held.contains(&entry.id)) {
                 same.next();
                 if !block.has_room(entry.body.len()) {
-                    self.append(*number, entry.kind, &mut block)?;
+                    self.append(entry.number, entry.kind, &mut block)?;
                 }
-                block.push(entry.id, &entry.body);
-                self.count(*number, entry, true)?;
+                block.push(entry.id, entry.body);
+                self.count(entry, true)?;
                 if !same.as_slice().is_empty() {
-                    self.append(*number, entry.kind, &mut block)?;
+                    self.append(entry.number, entry.kind, &mut block)?;
                 }
             }
-            for (number, entry) in same {
-                if self.other_version(*number, entry)? {
-                    self.count(*number, entry, false)?;
+            for entry in same {
+                if self.other_version(entry)? {
+                    self.count(entry, false)?;
                 }
             }
         }
-        entries.first().map_or(Ok(()), |(number, entry)| self.append(*number, entry.kind, &mut block))
+        entries.first().map_or(Ok(()), |entry| self.append(entry.number, entry.kind, &mut block))
     }
 
     /// The ids of entries of one exhibit and kind, in the order of ids, that are held already.
-    fn held_of(&mut self, entries: &[(i64, Entry)]) -> Result<HashSet<Id>, Error> {
-        let maybe: Vec<Id> = entries.iter().map(|(_, entry)| entry.id).filter(|id| self.filter.note(*id)).collect();
-        let (Some((number, entry)), Some(first), Some(last)) = (entries.first(), maybe.first(), maybe.last()) else {
+    fn held_of(&mut self, entries: &[Arrived<&[u8]>]) -> Result<HashSet<Id>, Error> {
+        let maybe: Vec<Id> = entries.iter().map(|entry| entry.id).filter(|id| self.filter.note(*id)).collect();
+        let (Some(entry), Some(first), Some(last)) = (entries.first(), maybe.first(), maybe.last()) else {
             return Ok(HashSet::new());
         };
         let look = || -> rusqlite::Result<HashSet<Id>> {
             let mut held = HashSet::new();
-            for block in store::bounds(&self.connection, *number, entry.kind, (*first, *last))? {
+            for block in store::bounds(&self.connection, entry.number, entry.kind, (*first, *last))? {
                 let begin = maybe.partition_point(|id| *id < block.first);
                 let inside = maybe[begin..].iter().take_while(|id| **id <= block.last);
                 if inside.clone().next().is_some() {
@@ -217,7 +229,8 @@ impl Sink {
     }
 
     /// Counts an entry: the first with its id, or another version of one.
-    fn count(&mut self, number: i64, entry: &Entry, first: bool) -> Result<(), Error> {
+    fn count(&mut self, entry: &Arrived<&[u8]>, first: bool) -> Result<(), Error> {
+        let number = entry.number;
         let change = self.changes.entry(number).or_default();
         change.entries += 1;
         if let Some(item) = entry.item {
@@ -230,35 +243,35 @@ impl Sink {
             _ => {}
         }
         match entry.kind {
-            Kind::Item | Kind::End if first => self.note(number, entry.id, &entry.body),
-            Kind::Problem if entry.item.is_none() => self.note_problem(number, entry),
+            Kind::Item | Kind::End if first => self.note(number, entry.id, entry.body),
+            Kind::Problem if entry.item.is_none() => self.note_problem(entry),
             _ => Ok(()),
         }
     }
 
     /// Another body under an id that is held: both are kept, the smaller one counts. False if this very body is held.
-    fn other_version(&mut self, number: i64, entry: &Entry) -> Result<bool, Error> {
-        let (kind, id) = (entry.kind, entry.id);
+    fn other_version(&mut self, entry: &Arrived<&[u8]>) -> Result<bool, Error> {
+        let Arrived { number, kind, id, .. } = *entry;
         let exchange = || -> rusqlite::Result<Option<bool>> {
             let held = store::held(&self.connection, number, kind, id)?;
             let (seq, place, body) = held.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
             if body == entry.body {
                 return Ok(None);
             }
-            let smaller = entry.body < body;
-            let other = if smaller { &body } else { &entry.body };
+            let smaller = entry.body < body.as_slice();
+            let other = if smaller { body.as_slice() } else { entry.body };
             let sql = "INSERT INTO version VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
             let mut insert = self.connection.prepare_cached(sql)?;
             let inserted = insert.execute(params![number, kind as u8, id.bytes(), Digest::of(other).0, other])?;
             if smaller {
-                let changed = store::look(&self.connection, seq, |block| block.with(place, &entry.body))?;
+                let changed = store::look(&self.connection, seq, |block| block.with(place, entry.body))?;
                 self.connection.execute("UPDATE block SET content = ?2 WHERE seq = ?1", params![seq, changed])?;
             }
             Ok((inserted == 1).then_some(smaller))
         };
         let counts = exchange().map_err(|source| self.error(source))?;
         if counts == Some(true) && matches!(kind, Kind::Item | Kind::End) {
-            self.note(number, id, &entry.body)?;
+            self.note(number, id, entry.body)?;
         }
         Ok(counts.is_some())
     }
@@ -282,12 +295,12 @@ impl Sink {
     }
 
     /// Counts the problems that ingest has told of outside items.
-    fn note_problem(&mut self, number: i64, entry: &Entry) -> Result<(), Error> {
-        let body = from_bytes::<Body>(&entry.body).map_err(|source| Error::Entry { id: entry.id, source })?;
+    fn note_problem(&mut self, entry: &Arrived<&[u8]>) -> Result<(), Error> {
+        let body = from_bytes::<Body>(entry.body).map_err(|source| Error::Entry { id: entry.id, source })?;
         if let Body::Problem(problem) = body
             && problem.stage == Stage::Ingest
         {
-            self.changes.entry(number).or_default().ingest_problems += 1;
+            self.changes.entry(entry.number).or_default().ingest_problems += 1;
         }
         Ok(())
     }

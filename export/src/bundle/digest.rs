@@ -6,6 +6,7 @@
 use crate::bundle::lanes::{BLOCK, INITIAL, Messages, State, compress};
 use crate::bundle::schema::Table;
 use crate::bundle::value::{Value, write_string};
+use model::Id;
 use std::ops::Range;
 
 /// Rows that are digested together: enough to fill the lanes, few enough to stay in the nearest cache.
@@ -49,6 +50,32 @@ impl Salter {
     }
 }
 
+/// Bytes of nearly every key.
+const ID: usize = size_of::<Id>();
+
+/// What the inner hash of a salt takes in for a row with an id, but for the id: the column's name behind it, padded. `None` where one block
+/// does not hold that.
+pub fn salt_block(column: &str) -> Option<[u8; BLOCK]> {
+    let mut block = [0; BLOCK];
+    let (message, length) = block.split_last_chunk_mut::<8>()?;
+    let end = ID + column.len();
+    message.get_mut(ID..end)?.copy_from_slice(column.as_bytes());
+    *message.get_mut(end)? = 0x80;
+    *length = ((BLOCK + end) as u64 * 8).to_be_bytes();
+    Some(block)
+}
+
+/// What the outer hash of a salt takes in, but for the inner digest: its padding.
+const OUTER: [u8; BLOCK] = {
+    let mut block = [0; BLOCK];
+    block[32] = 0x80;
+    [_, _, _, _, _, _, block[62], block[63]] = (8 * (BLOCK as u64 + 32)).to_be_bytes();
+    block
+};
+
+/// How the member begins that says of which table a row is.
+const TABLE: &[u8] = b"\"table\":";
+
 /// Both digests of one row.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct RowDigests {
@@ -62,10 +89,14 @@ pub struct RowDigests {
 #[derive(Clone)]
 pub struct RowHasher {
     salter: Salter,
-    /// The table's name in JSON, then of each row 0x00 and `["table",{…}]`.
+    /// `"table":` and the table's name in JSON, then of each row 0x00 and `["table",{…}]`.
     content: Vec<u8>,
-    /// Of each field its beginning in JSON and where its value stands in `content`.
-    fields: Vec<(&'static [u8], Range<usize>)>,
+    /// The key of the row that is written.
+    key: Vec<u8>,
+    /// As columns have it, for the member `table`.
+    table_salt: Option<[u8; BLOCK]>,
+    /// Where each field's name and value stand in `content`, and the colon between them.
+    fields: Vec<(Range<usize>, usize)>,
     /// Where each row's form stands in `content`, and behind which of `fields` it ends.
     rows: Vec<(Range<usize>, usize)>,
     /// What is hashed together: both halves of the salts, the fields, and leaves beside contents.
@@ -79,9 +110,10 @@ pub struct RowHasher {
 impl RowHasher {
     /// Begins with a bundle seed.
     pub fn new(seed: &[u8; 32]) -> RowHasher {
-        let (content, fields, rows, sorted) = Default::default();
+        let (content, key, fields, rows, sorted) = Default::default();
         let (inner, outer, salted, whole) = Default::default();
-        RowHasher { salter: Salter::new(seed), content, fields, rows, inner, outer, salted, whole, sorted }
+        let (salter, table_salt) = (Salter::new(seed), salt_block("table"));
+        RowHasher { salter, content, key, table_salt, fields, rows, inner, outer, salted, whole, sorted }
     }
 
     /// The digests of a row: one value for each column of the table.
@@ -103,8 +135,9 @@ impl RowHasher {
         let columns = table.columns.len();
         for group in values.chunks(GROUP_ROWS * columns) {
             self.clear();
+            self.content.extend_from_slice(TABLE);
             write_string(table.name, &mut self.content);
-            let name = 0..self.content.len();
+            let name = TABLE.len()..self.content.len();
             group.chunks(columns).for_each(|row| self.write(table, row, &name));
             self.hash(digests);
         }
@@ -123,15 +156,10 @@ impl RowHasher {
         self.content.extend_from_slice(b"\0[");
         self.content.extend_from_within(name.clone());
         self.content.extend_from_slice(b",{");
-        let mut key = Vec::with_capacity(32);
+        self.key.clear();
         if let Some(value) = values.first() {
-            value.key_bytes(&mut key);
+            value.key_bytes(&mut self.key);
         }
-        let mut salt = |column: &str| {
-            self.inner.add(&key);
-            self.inner.add(column.as_bytes());
-            self.inner.end(self.salter.inner, BLOCK as u64);
-        };
         let mut first = true;
         for place in &table.sorted {
             let (Some(column), Some(value)) = (table.columns.get(*place), values.get(*place)) else { continue };
@@ -142,33 +170,53 @@ impl RowHasher {
                 self.content.push(b',');
             }
             first = false;
-            // `["name",` without its bracket, and with a colon for its comma.
-            self.content.extend_from_slice(&column.field[1..column.field.len() - 1]);
-            self.content.push(b':');
             let begin = self.content.len();
+            self.content.extend_from_slice(&column.field);
+            let colon = self.content.len() - 1;
             value.write_json(&mut self.content);
-            salt(column.name);
-            self.fields.push((&column.field, begin..self.content.len()));
+            self.salt(column.name, &column.salt);
+            self.fields.push((begin..self.content.len(), colon));
         }
-        salt("table");
-        self.fields.push((b"[\"table\",", name.clone()));
+        let table_salt = self.table_salt;
+        self.salt("table", &table_salt);
+        self.fields.push((0..name.end, name.start - 1));
         self.content.extend_from_slice(b"}]");
         self.rows.push((start..self.content.len(), self.fields.len()));
+    }
+
+    /// Writes what the inner hash of a field's salt takes in.
+    fn salt(&mut self, column: &str, block: &Option<[u8; BLOCK]>) {
+        match (block, self.key.as_array::<ID>()) {
+            (Some(block), Some(key)) => {
+                let mut block = *block;
+                block[..ID].copy_from_slice(key);
+                self.inner.block(self.salter.inner, &block);
+            }
+            _ => {
+                self.inner.add(&self.key);
+                self.inner.add(column.as_bytes());
+                self.inner.end(self.salter.inner, BLOCK as u64);
+            }
+        }
     }
 
     /// Hashes what is written: salts, then fields, then leaves and contents.
     fn hash(&mut self, digests: &mut Vec<RowDigests>) {
         self.inner.hash();
         for inner in self.inner.digests() {
-            self.outer.add(&inner);
-            self.outer.end(self.salter.outer, BLOCK as u64);
+            let mut block = OUTER;
+            block[..inner.len()].copy_from_slice(&inner);
+            self.outer.block(self.salter.outer, &block);
         }
         self.outer.hash();
-        for (salt, (prefix, value)) in self.outer.digests().zip(&self.fields) {
-            self.salted.add(&[2]);
-            self.salted.add(&salt);
-            self.salted.add(prefix);
-            self.salted.add(&self.content[value.clone()]);
+        for (salt, (field, colon)) in self.outer.digests().zip(&self.fields) {
+            let mut begin = [2; 1 + 32 + 1];
+            begin[1..=salt.len()].copy_from_slice(&salt);
+            begin[1 + salt.len()] = b'[';
+            self.salted.add(&begin);
+            self.salted.add(&self.content[field.clone()]);
+            // `["name",value]` is what is digested: a comma for the colon.
+            self.salted.put(begin.len() + colon - field.start, b',');
             self.salted.add(b"]");
             self.salted.end(INITIAL, 0);
         }

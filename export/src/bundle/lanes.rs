@@ -1,8 +1,8 @@
 //! SHA-256 of many short messages at once.
 //!
 //! A bundle is digested field by field: some fifty million blocks for a phone, and hardly a message longer than two. One hash after
-//! the other waits for itself in every round; with AVX-512 sixteen of them go side by side. Without it they go one by one
-//! through the compression function of `sha2`.
+//! the other waits for itself in every round. With AVX-512 sixteen of them go side by side; with the SHA extensions four take turns, each
+//! while the others wait. Without either they go one by one through the compression function of `sha2`.
 
 use sha2::compress256;
 use sha2::digest::consts::U64;
@@ -11,14 +11,6 @@ use std::slice::from_ref;
 
 /// Bytes of a block.
 pub const BLOCK: usize = 64;
-
-/// Messages that are hashed side by side.
-#[cfg(target_arch = "x86_64")]
-const LANES: usize = 16;
-
-/// With fewer messages left than this, one after the other is faster.
-#[cfg(target_arch = "x86_64")]
-const FEW: usize = 6;
 
 /// The words that a hash has come to.
 pub type State = [u32; 8];
@@ -31,9 +23,21 @@ pub fn compress(state: &mut State, block: &[u8; BLOCK]) {
     compress256(state, from_ref(GenericArray::<u8, U64>::from_slice(block)));
 }
 
-/// What stands between a message and its length (FIPS 180-4 §5.1.1).
-const PADDING: [u8; BLOCK] = {
-    let mut padding = [0; BLOCK];
+/// The bytes of a state.
+pub fn digest(state: &State) -> [u8; 32] {
+    let mut digest = [0u8; 32];
+    for (bytes, word) in digest.chunks_exact_mut(4).zip(state) {
+        bytes.copy_from_slice(&word.to_be_bytes());
+    }
+    digest
+}
+
+/// Bytes of the length that a message ends with.
+const LENGTH: usize = 8;
+
+/// What stands between a message and its length at most (FIPS 180-4 §5.1.1).
+const PADDING: [u8; BLOCK + LENGTH] = {
+    let mut padding = [0; BLOCK + LENGTH];
     padding[0] = 0x80;
     padding
 };
@@ -64,12 +68,31 @@ impl Messages {
         self.data.extend_from_slice(bytes);
     }
 
+    /// Puts another byte at a place of the message that is being written.
+    pub fn put(&mut self, place: usize, byte: u8) {
+        if let Some(there) = self.data.get_mut(self.begin + place) {
+            *there = byte;
+        }
+    }
+
     /// Ends the message: it goes on from a state that has taken in `before` bytes (whole blocks).
     pub fn end(&mut self, state: State, before: u64) {
         let length = self.data.len() - self.begin;
-        let padded = (length + 9).next_multiple_of(BLOCK);
-        self.data.extend_from_slice(&PADDING[..padded - length - 8]);
+        let end = self.begin + (length + 1 + LENGTH).next_multiple_of(BLOCK);
+        // As much as there may be, then what is too much goes: a copy of a fixed size costs less than one of the right size.
+        self.data.extend_from_slice(&PADDING);
+        self.data.truncate(end - LENGTH);
         self.data.extend_from_slice(&((before + length as u64) * 8).to_be_bytes());
+        self.close(state);
+    }
+
+    /// Appends a message of one block that is padded already.
+    pub fn block(&mut self, state: State, block: &[u8; BLOCK]) {
+        self.data.extend_from_slice(block);
+        self.close(state);
+    }
+
+    fn close(&mut self, state: State) {
         self.spans.push((self.begin / BLOCK, self.data.len() / BLOCK));
         self.begin = self.data.len();
         self.states.push(state);
@@ -78,21 +101,20 @@ impl Messages {
     /// Hashes every message.
     pub fn hash(&mut self) {
         #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx512bw") && self.spans.len() > FEW {
-            return if self.spans.len() * BLOCK == self.data.len() { self.block_by_block() } else { self.side_by_side() };
+        {
+            if wide::runs() && self.spans.len() > wide::Sixteen::FEW {
+                return self.together::<wide::Sixteen, 16>();
+            }
+            if turns::runs() && self.spans.len() > turns::Four::FEW {
+                return self.together::<turns::Four, 4>();
+            }
         }
         self.one_by_one();
     }
 
     /// The digest of every message.
     pub fn digests(&self) -> impl Iterator<Item = [u8; 32]> {
-        self.states.iter().map(|state| {
-            let mut digest = [0u8; 32];
-            for (bytes, word) in digest.chunks_exact_mut(4).zip(state) {
-                bytes.copy_from_slice(&word.to_be_bytes());
-            }
-            digest
-        })
+        self.states.iter().map(digest)
     }
 
     fn one_by_one(&mut self) {
@@ -102,28 +124,31 @@ impl Messages {
         }
     }
 
+    fn together<L: Lanes<N>, const N: usize>(&mut self) {
+        if self.spans.len() * BLOCK == self.data.len() { self.block_by_block::<L, N>() } else { self.side_by_side::<L, N>() }
+    }
+
     /// Every message is one block: lanes begin and end together.
-    #[cfg(target_arch = "x86_64")]
-    fn block_by_block(&mut self) {
+    fn block_by_block<L: Lanes<N>, const N: usize>(&mut self) {
         let (blocks, _) = self.data.as_chunks::<BLOCK>();
-        let (sixteens, rest) = self.states.as_chunks_mut::<LANES>();
-        let (of_sixteens, of_rest) = blocks.split_at(sixteens.len() * LANES);
-        for (states, blocks) in sixteens.iter_mut().zip(of_sixteens.as_chunks::<LANES>().0) {
-            let mut lanes = std::array::from_fn(|word| std::array::from_fn(|lane| states[lane][word]));
-            wide::compress(&mut lanes, blocks.each_ref());
-            (0..LANES).for_each(|lane| states[lane] = std::array::from_fn(|word| lanes[word][lane]));
+        let (full, rest) = self.states.as_chunks_mut::<N>();
+        let (of_full, of_rest) = blocks.split_at(full.len() * N);
+        let mut lanes = L::default();
+        for (states, blocks) in full.iter_mut().zip(of_full.as_chunks::<N>().0) {
+            (0..N).for_each(|lane| lanes.put(lane, &states[lane]));
+            lanes.compress(blocks.each_ref());
+            (0..N).for_each(|lane| states[lane] = lanes.state(lane));
         }
         rest.iter_mut().zip(of_rest).for_each(|(state, block)| compress(state, block));
     }
 
     /// Every lane takes the next message when its own is done; what the last few lanes have left is hashed one by one.
-    #[cfg(target_arch = "x86_64")]
-    fn side_by_side(&mut self) {
+    fn side_by_side<L: Lanes<N>, const N: usize>(&mut self) {
         const NOTHING: &[u8; BLOCK] = &[0; BLOCK];
         let (blocks, _) = self.data.as_chunks::<BLOCK>();
-        let mut lanes = [[0u32; LANES]; 8];
+        let mut lanes = L::default();
         // Of each lane: its message, the block that is next, and the one behind its last.
-        let mut at: [Option<(usize, usize, usize)>; LANES] = [None; LANES];
+        let mut at: [Option<(usize, usize, usize)>; N] = [None; N];
         let mut waiting = self.spans.iter().enumerate();
         loop {
             let mut working = 0;
@@ -131,56 +156,199 @@ impl Messages {
                 if let Some((message, next, end)) = *slot
                     && next == end
                 {
-                    self.states[message] = std::array::from_fn(|word| lanes[word][lane]);
+                    self.states[message] = lanes.state(lane);
                     *slot = None;
                 }
                 if slot.is_none()
                     && let Some((message, (first, end))) = waiting.next()
                 {
                     *slot = Some((message, *first, *end));
-                    (0..8).for_each(|word| lanes[word][lane] = self.states[message][word]);
+                    lanes.put(lane, &self.states[message]);
                 }
                 working += usize::from(slot.is_some());
             }
-            if working <= FEW {
+            if working <= L::FEW {
                 break;
             }
-            wide::compress(&mut lanes, std::array::from_fn(|lane| at[lane].map_or(NOTHING, |(_, next, _)| &blocks[next])));
+            lanes.compress(std::array::from_fn(|lane| at[lane].map_or(NOTHING, |(_, next, _)| &blocks[next])));
             at.iter_mut().flatten().for_each(|(_, next, _)| *next += 1);
         }
         for (lane, (message, next, end)) in at.iter().enumerate().filter_map(|(lane, slot)| Some((lane, (*slot)?))) {
-            let mut state = std::array::from_fn(|word| lanes[word][lane]);
+            let mut state = lanes.state(lane);
             blocks[next..end].iter().for_each(|block| compress(&mut state, block));
             self.states[message] = state;
         }
     }
 }
 
+/// States that take in a block each at the same time.
+trait Lanes<const N: usize>: Default {
+    /// With so many messages left, or fewer, one after the other is faster.
+    const FEW: usize;
+
+    /// Puts a state into a lane.
+    fn put(&mut self, lane: usize, state: &State);
+
+    /// The state of a lane.
+    fn state(&self, lane: usize) -> State;
+
+    /// Takes one block into each of the states.
+    fn compress(&mut self, blocks: [&[u8; BLOCK]; N]);
+}
+
+/// Constants of the rounds (FIPS 180-4 §4.2.2).
+#[cfg(target_arch = "x86_64")]
+#[rustfmt::skip]
+const ROUNDS: [u32; 64] = [
+    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
+    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
+    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
+    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
+    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
+    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
+    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
+    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
+];
+
+/// The compression function of FIPS 180-4 §6.2.2 on four states in turns: each of the processor's instructions for it takes longer than
+/// the next one of another state has to wait.
+#[cfg(target_arch = "x86_64")]
+mod turns {
+    use super::{BLOCK, Lanes, ROUNDS, State};
+    use std::arch::x86_64::*;
+
+    const STATES: usize = 4;
+
+    /// Whether this processor can.
+    pub fn runs() -> bool {
+        is_x86_feature_detected!("sha") && is_x86_feature_detected!("avx")
+    }
+
+    /// Four states.
+    #[derive(Default)]
+    pub struct Four([State; STATES]);
+
+    impl Lanes<STATES> for Four {
+        const FEW: usize = 2;
+
+        fn put(&mut self, lane: usize, state: &State) {
+            self.0[lane] = *state;
+        }
+
+        fn state(&self, lane: usize) -> State {
+            self.0[lane]
+        }
+
+        #[allow(unsafe_code)]
+        fn compress(&mut self, blocks: [&[u8; BLOCK]; STATES]) {
+            assert!(runs());
+            // SAFETY: the processor has the SHA extensions and AVX, which SSE 4.1 is part of.
+            unsafe { compress_sha(&mut self.0, blocks) }
+        }
+    }
+
+    #[target_feature(enable = "sha,sse4.1,avx")]
+    fn compress_sha(states: &mut [State; STATES], blocks: [&[u8; BLOCK]; STATES]) {
+        let mut w: [[__m128i; 4]; STATES] = blocks.map(|block| words(block));
+        let before: [(__m128i, __m128i); STATES] = states.map(|state| load(state));
+        let mut after = before;
+        for round in 0..16 {
+            let constants = four(ROUNDS.as_chunks::<4>().0[round]);
+            for ((abef, cdgh), w) in after.iter_mut().zip(&mut w) {
+                if round >= 4 {
+                    let [w0, w1, w2, w3] = std::array::from_fn(|place| w[(round + place) % 4]);
+                    let sum = _mm_add_epi32(_mm_sha256msg1_epu32(w0, w1), _mm_alignr_epi8::<4>(w3, w2));
+                    w[round % 4] = _mm_sha256msg2_epu32(sum, w3);
+                }
+                let sum = _mm_add_epi32(w[round % 4], constants);
+                *cdgh = _mm_sha256rnds2_epu32(*cdgh, *abef, sum);
+                *abef = _mm_sha256rnds2_epu32(*abef, *cdgh, _mm_shuffle_epi32::<0x0e>(sum));
+            }
+        }
+        for ((state, before), after) in states.iter_mut().zip(before).zip(after) {
+            *state = store(_mm_add_epi32(before.0, after.0), _mm_add_epi32(before.1, after.1));
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx")]
+    #[allow(unsafe_code)]
+    fn four(words: [u32; 4]) -> __m128i {
+        // SAFETY: 16 bytes are read from 16 bytes; alignment is not asked for.
+        unsafe { _mm_loadu_si128(words.as_ptr().cast()) }
+    }
+
+    /// A state as the instructions want it: words a, b, e, f and words c, d, g, h, the first highest.
+    #[inline]
+    #[target_feature(enable = "sse4.1,avx")]
+    fn load([a, b, c, d, e, f, g, h]: State) -> (__m128i, __m128i) {
+        let (cdab, efgh) = (_mm_shuffle_epi32::<0xb1>(four([a, b, c, d])), _mm_shuffle_epi32::<0x1b>(four([e, f, g, h])));
+        (_mm_alignr_epi8::<8>(cdab, efgh), _mm_blend_epi16::<0xf0>(efgh, cdab))
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse4.1,avx")]
+    #[allow(unsafe_code)]
+    fn store(abef: __m128i, cdgh: __m128i) -> State {
+        let (feba, dchg) = (_mm_shuffle_epi32::<0x1b>(abef), _mm_shuffle_epi32::<0xb1>(cdgh));
+        let mut state = State::default();
+        let (low, high) = state.split_at_mut(4);
+        // SAFETY: 16 bytes are written to 16 bytes, twice; alignment is not asked for.
+        unsafe {
+            _mm_storeu_si128(low.as_mut_ptr().cast(), _mm_blend_epi16::<0xf0>(feba, dchg));
+            _mm_storeu_si128(high.as_mut_ptr().cast(), _mm_alignr_epi8::<8>(dchg, feba));
+        }
+        state
+    }
+
+    /// The words of a block, every word's bytes turned.
+    #[inline]
+    #[target_feature(enable = "ssse3,avx")]
+    #[allow(unsafe_code)]
+    fn words(block: &[u8; BLOCK]) -> [__m128i; 4] {
+        let turned = _mm_set_epi32(0x0c0d_0e0f, 0x0809_0a0b, 0x0405_0607, 0x0001_0203);
+        std::array::from_fn(|quarter| {
+            // SAFETY: 16 bytes are read from the 16 that this quarter of the block has; alignment is not asked for.
+            let words = unsafe { _mm_loadu_si128(block.as_ptr().cast::<__m128i>().add(quarter)) };
+            _mm_shuffle_epi8(words, turned)
+        })
+    }
+}
+
 /// The compression function of FIPS 180-4 §6.2.2 on sixteen states at once.
 #[cfg(target_arch = "x86_64")]
 mod wide {
-    use super::{BLOCK, LANES};
+    use super::{BLOCK, Lanes, ROUNDS, State};
     use std::arch::x86_64::*;
 
-    /// Constants of the rounds (FIPS 180-4 §4.2.2).
-    #[rustfmt::skip]
-    const ROUNDS: [u32; 64] = [
-        0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
-        0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
-        0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
-        0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
-        0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
-        0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
-        0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
-        0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
-    ];
+    const LANES: usize = 16;
 
-    /// Takes one block into each of the states, which lie word by word.
-    #[allow(unsafe_code)]
-    pub fn compress(states: &mut [[u32; LANES]; 8], blocks: [&[u8; BLOCK]; LANES]) {
-        assert!(is_x86_feature_detected!("avx512bw"));
-        // SAFETY: the processor has AVX-512 BW, which F is part of.
-        unsafe { compress_avx512(states, blocks) }
+    /// Whether this processor can.
+    pub fn runs() -> bool {
+        is_x86_feature_detected!("avx512bw")
+    }
+
+    /// Sixteen states, word by word.
+    #[derive(Default)]
+    pub struct Sixteen([[u32; LANES]; 8]);
+
+    impl Lanes<LANES> for Sixteen {
+        const FEW: usize = 6;
+
+        fn put(&mut self, lane: usize, state: &State) {
+            self.0.iter_mut().zip(state).for_each(|(words, word)| words[lane] = *word);
+        }
+
+        fn state(&self, lane: usize) -> State {
+            self.0.map(|words| words[lane])
+        }
+
+        #[allow(unsafe_code)]
+        fn compress(&mut self, blocks: [&[u8; BLOCK]; LANES]) {
+            assert!(runs());
+            // SAFETY: the processor has AVX-512 BW, which F is part of.
+            unsafe { compress_avx512(&mut self.0, blocks) }
+        }
     }
 
     #[target_feature(enable = "avx512f,avx512bw")]
@@ -316,6 +484,32 @@ mod tests {
             messages.hash();
             let expected = (0..count).map(|number| <[u8; 32]>::from(Sha256::digest(message(number))));
             assert!(messages.digests().eq(expected), "{count}");
+        }
+    }
+
+    /// Each way that this processor can go, whichever it would take: the others are for other processors.
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn every_way_comes_to_the_same() {
+        let mut messages = Messages::default();
+        let message: Vec<u8> = (0..1000).map(|place| (place * 31) as u8).collect();
+        for number in 0..500usize {
+            messages.add(&message[..number * number % 400]);
+            messages.end(INITIAL, 0);
+        }
+        let expected: Vec<[u8; 32]> =
+            (0..500usize).map(|number| Sha256::digest(&message[..number * number % 400]).into()).collect();
+        let check = |go: fn(&mut Messages)| {
+            let mut messages = messages.clone();
+            go(&mut messages);
+            assert!(messages.digests().eq(expected.iter().copied()));
+        };
+        check(Messages::one_by_one);
+        if turns::runs() {
+            check(Messages::together::<turns::Four, 4>);
+        }
+        if wide::runs() {
+            check(Messages::together::<wide::Sixteen, 16>);
         }
     }
 

@@ -1,5 +1,7 @@
 //! The tables of a bundle, read from `schema.sql`: the statements in it stand word for word in every bundle.
 
+use super::digest::salt_block;
+use super::lanes::BLOCK;
 use super::value::Value;
 use std::sync::OnceLock;
 
@@ -38,8 +40,10 @@ pub struct Column {
     pub kind: Type,
     /// Whether it always has a value.
     pub required: bool,
-    /// `["name",`: how its field begins in JSON.
+    /// `"name":`: how its member of a row begins in JSON.
     pub field: Vec<u8>,
+    /// What becomes the salts of its fields.
+    pub salt: Option<[u8; BLOCK]>,
 }
 
 /// One table.
@@ -134,7 +138,8 @@ fn column(line: &'static str) -> Column {
         Some("ANY") => Type::Any,
         _ => Type::Text,
     };
-    Column { name, kind, required: line.contains(" NOT NULL"), field: format!("[\"{name}\",").into_bytes() }
+    let (field, salt) = (format!("\"{name}\":").into_bytes(), salt_block(name));
+    Column { name, kind, required: line.contains(" NOT NULL"), field, salt }
 }
 
 #[cfg(test)]

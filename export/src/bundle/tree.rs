@@ -1,30 +1,41 @@
 //! The Merkle tree of RFC 9162 §2.1.1 over leaf hashes, built as they come.
 
+use super::lanes::{INITIAL, Messages};
 use model::Digest;
-use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
 /// A tree that grows at its right end: keeps one hash for each power of two in its size.
 #[derive(Clone, Default, Debug)]
 pub struct Tree {
-    /// Complete subtrees from the largest to the smallest.
-    peaks: Vec<[u8; 32]>,
+    /// For each height, the complete subtree that waits for another beside it.
+    peaks: Vec<Option<[u8; 32]>>,
     size: u64,
 }
 
 impl Tree {
     /// Appends a leaf hash (its 0x00 prefix is already inside).
     pub fn push(&mut self, leaf: [u8; 32]) {
-        let mut hash = leaf;
-        let mut size = self.size;
-        while size & 1 == 1
-            && let Some(left) = self.peaks.pop()
-        {
-            hash = node(&left, &hash);
-            size >>= 1;
+        self.extend(vec![leaf]);
+    }
+
+    /// Appends leaf hashes: the nodes of one height are hashed together.
+    pub fn extend(&mut self, mut hashes: Vec<[u8; 32]>) {
+        self.size += hashes.len() as u64;
+        let mut height = 0;
+        while !hashes.is_empty() {
+            if self.peaks.len() == height {
+                self.peaks.push(None);
+            }
+            let waiting = &mut self.peaks[height];
+            if let Some(left) = waiting.take() {
+                hashes.insert(0, left);
+            }
+            if hashes.len() % 2 == 1 {
+                *waiting = hashes.pop();
+            }
+            hashes = nodes(&hashes);
+            height += 1;
         }
-        self.peaks.push(hash);
-        self.size += 1;
     }
 
     /// How many leaves it has.
@@ -34,7 +45,7 @@ impl Tree {
 
     /// Its root; for no leaves the SHA-256 of nothing.
     pub fn root(&self) -> Digest {
-        let mut peaks = self.peaks.iter().rev();
+        let mut peaks = self.peaks.iter().flatten();
         let Some(last) = peaks.next() else { return Digest::of(b"") };
         Digest(peaks.fold(*last, |right, left| node(left, &right)))
     }
@@ -60,7 +71,7 @@ fn cover(leaves: &[[u8; 32]], first: u64, places: &[u64], nodes: &mut Vec<Node>)
     let size = leaves.len() as u64;
     if places.is_empty() && size > 0 {
         let mut tree = Tree::default();
-        leaves.iter().for_each(|leaf| tree.push(*leaf));
+        tree.extend(leaves.to_vec());
         return nodes.push((first, size, tree.root().0));
     }
     if size <= 1 {
@@ -109,11 +120,19 @@ fn join(
 }
 
 fn node(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
-    let mut hasher = Sha256::new();
-    hasher.update([1]);
-    hasher.update(left);
-    hasher.update(right);
-    hasher.finalize().into()
+    nodes(&[*left, *right]).pop().unwrap_or_default()
+}
+
+/// The nodes above pairs of hashes.
+fn nodes(hashes: &[[u8; 32]]) -> Vec<[u8; 32]> {
+    let mut messages = Messages::default();
+    for pair in hashes.as_chunks::<2>().0 {
+        messages.add(&[1]);
+        messages.add(pair.as_flattened());
+        messages.end(INITIAL, 0);
+    }
+    messages.hash();
+    messages.digests().collect()
 }
 
 #[cfg(test)]
@@ -147,6 +166,19 @@ mod tests {
             assert_eq!(tree.root().to_string(), root);
         }
         assert_eq!(tree.size(), 8);
+    }
+
+    #[test]
+    fn leaves_that_come_together_are_as_one_by_one() {
+        let leaves: Vec<[u8; 32]> = (0..200u8).map(|number| Digest::of(&[0, number]).0).collect();
+        for cut in [1, 2, 3, 7, 64, 150] {
+            let (mut together, mut alone) = (Tree::default(), Tree::default());
+            for part in leaves.chunks(cut) {
+                together.extend(part.to_vec());
+                part.iter().for_each(|leaf| alone.push(*leaf));
+                assert_eq!((together.root(), together.size()), (alone.root(), alone.size()), "{cut}");
+            }
+        }
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Reads the entries of an exhibit in the order of their ids.
 
-use super::keys::{Key, Keys};
+use super::keys::{Key, Keys, Stretch};
 use super::source::decode;
 use crate::Error;
 use crate::sink::store;
 use model::{Body, Id, Kind};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
+use std::cell::Cell;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,10 @@ pub struct Entries<'k> {
     store: Connection,
     path: PathBuf,
     keys: &'k Keys,
+    /// Keys around the last that was looked for: whoever looks for many in order finds most of them here.
+    stretch: Cell<Stretch>,
+    /// Bodies that were read together, and where each is; the room is used again.
+    room: Cell<(Vec<u8>, Vec<Range<usize>>)>,
 }
 
 impl<'k> Entries<'k> {
@@ -34,12 +39,20 @@ impl<'k> Entries<'k> {
             Ok(store)
         };
         let store = open().map_err(|source| Error::Store { path: path.to_owned(), source })?;
-        Ok(Entries { store, path: path.to_owned(), keys })
+        let (stretch, room) = Default::default();
+        Ok(Entries { store, path: path.to_owned(), keys, stretch, room })
     }
 
     /// Whether there is an entry of that kind and id.
     pub fn has(&self, kind: Kind, id: Id) -> Result<bool, Error> {
-        Ok(self.keys.find(kind, id)?.is_some())
+        Ok(self.key(kind, id)?.is_some())
+    }
+
+    fn key(&self, kind: Kind, id: Id) -> Result<Option<Key>, Error> {
+        let mut stretch = self.stretch.take();
+        let found = stretch.find(self.keys, kind, id);
+        self.stretch.set(stretch);
+        found
     }
 
     /// Whether there are entries of a kind.
@@ -49,7 +62,7 @@ impl<'k> Entries<'k> {
 
     /// The body of the entry of that kind and id.
     pub fn body(&self, kind: Kind, id: Id) -> Result<Option<Body>, Error> {
-        let Some(key) = self.keys.find(kind, id)? else { return Ok(None) };
+        let Some(key) = self.key(kind, id)? else { return Ok(None) };
         let mut body = None;
         self.bodies(&[key], |id, bytes| decode(id, bytes).map(|read| body = Some(read)))?;
         Ok(body)
@@ -82,7 +95,10 @@ impl<'k> Entries<'k> {
     fn bodies(&self, keys: &[Key], mut take: impl FnMut(Id, &[u8]) -> Result<(), Error>) -> Result<(), Error> {
         let mut order: Vec<usize> = (0..keys.len()).collect();
         order.sort_unstable_by_key(|at| keys[*at].seq);
-        let (mut bodies, mut ranges) = (Vec::new(), vec![0..0; keys.len()]);
+        let (mut bodies, mut ranges) = self.room.take();
+        bodies.clear();
+        ranges.clear();
+        ranges.resize(keys.len(), 0..0);
         for of_block in order.chunk_by(|one, other| keys[*one].seq == keys[*other].seq) {
             let Some(seq) = of_block.first().map(|at| keys[*at].seq) else { continue };
             let copied = store::look(&self.store, seq, |block| {
@@ -95,6 +111,8 @@ impl<'k> Entries<'k> {
             });
             copied.map_err(|source| Error::Store { path: self.path.clone(), source })?;
         }
-        keys.iter().zip(ranges).try_for_each(|(key, range)| take(key.id, &bodies[range]))
+        keys.iter().zip(&ranges).try_for_each(|(key, range)| take(key.id, &bodies[range.clone()]))?;
+        self.room.set((bodies, ranges));
+        Ok(())
     }
 }

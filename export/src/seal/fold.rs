@@ -104,7 +104,7 @@ struct Seen {
 }
 
 /// Folded places that are sorted before they are inserted: neighbours of a table are written together.
-const FOLDED_ROWS: usize = 1 << 17;
+const FOLDED_ROWS: usize = 1 << 16;
 
 /// Places that wait in memory, some 200 bytes each; where there are more, all lie in the scratch file.
 const HELD_PLACES: usize = 1 << 18;
@@ -123,7 +123,8 @@ impl Places {
     }
 
     fn sort(&mut self) {
-        self.held.sort_unstable_by_key(|(group, place)| (*group, place.id));
+        // Keys are sorted alone; then each place moves once.
+        self.held.sort_by_cached_key(|(group, place)| (*group, place.id));
     }
 
     /// Moves what is held into the file, sorted.
@@ -192,7 +193,7 @@ fn look_up(
     batch: &mut Vec<(Id, Seen)>,
     places: &mut Places,
 ) -> Result<(), Error> {
-    batch.sort_unstable_by_key(|(id, seen)| (seen.record, *id));
+    batch.sort_by_cached_key(|(id, seen)| (seen.record, *id));
     batch.drain(..).try_for_each(|(id, seen)| {
         let group = (kind as u8, seen.item.0, seen.what.0);
         places.add(work, group, place(work, kinds, kind, id, seen)?)
@@ -291,7 +292,7 @@ impl Observables {
 
 /// Inserts folded places of sightings or secrets, sorted; none are left.
 fn write(work: &Work<'_>, folded: &mut Vec<(u8, Folded)>) -> Result<(), Error> {
-    folded.sort_unstable_by_key(|(kind, fold)| (*kind, fold.place.id));
+    folded.sort_by_cached_key(|(kind, fold)| (*kind, fold.place.id));
     let sql = "INSERT INTO main.folded VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     let mut insert = || -> rusqlite::Result<()> {
         let mut statement = work.connection.prepare_cached(sql)?;

@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 
 /// Keys of which one is kept in memory.
 const STEP: u64 = 64;
+/// Keys of a [`Stretch`].
+const STRETCH: u64 = 512;
 
 const ID: usize = size_of::<Id>();
 /// Bytes of a key: id, number of the block, place in it.
@@ -91,13 +93,7 @@ impl Keys {
     /// The keys at some places.
     pub fn read(&self, places: Range<u64>) -> Result<Vec<Key>, Error> {
         let bytes = self.bytes(places)?;
-        let keys = bytes.as_chunks::<KEY>().0.iter().map(|key| {
-            let (id, rest) = key.split_at(ID);
-            let number = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().unwrap_or_default());
-            let (seq, place) = (number(&rest[..8]).cast_signed(), number(&rest[8..]) as usize);
-            Key { id: Id(id.try_into().unwrap_or_default()), seq, place }
-        });
-        Ok(keys.collect())
+        Ok(bytes.as_chunks::<KEY>().0.iter().map(Key::read).collect())
     }
 
     /// Removes the file.
@@ -112,17 +108,60 @@ impl Keys {
         Ok(bytes)
     }
 
-    /// The place of the first key of a kind that is not smaller.
-    fn bound(&self, kind: Kind, id: &[u8]) -> Result<u64, Error> {
+    /// Between which keys of a kind the first that is not smaller stands.
+    fn around(&self, kind: Kind, id: &[u8]) -> Range<u64> {
         let Range { start, end } = self.of(kind);
         // The samples of this kind: the first is at or behind its start.
         let (first, last) = (start.div_ceil(STEP), end.div_ceil(STEP));
         let samples = self.samples.get(first as usize..last as usize).unwrap_or_default();
         let behind = first + samples.partition_point(|sample| sample.bytes() < id) as u64;
-        let places = (behind.saturating_sub(1) * STEP).max(start)..(behind * STEP).min(end);
+        (behind.saturating_sub(1) * STEP).max(start)..(behind * STEP).min(end)
+    }
+
+    /// The place of the first key of a kind that is not smaller.
+    fn bound(&self, kind: Kind, id: &[u8]) -> Result<u64, Error> {
+        let places = self.around(kind, id);
         let keys = self.bytes(places.clone())?;
         let keys = keys.as_chunks::<KEY>().0;
         Ok(places.start + keys.partition_point(|key| &key[..ID] < id) as u64)
+    }
+}
+
+impl Key {
+    fn read(bytes: &[u8; KEY]) -> Key {
+        let (id, rest) = bytes.split_at(ID);
+        let number = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().unwrap_or_default());
+        let (seq, place) = (number(&rest[..8]).cast_signed(), number(&rest[8..]) as usize);
+        Key { id: Id(id.try_into().unwrap_or_default()), seq, place }
+    }
+}
+
+/// Keys of a kind that stand side by side, with the last that is smaller than any id looked for among them.
+#[derive(Default)]
+pub struct Stretch {
+    kind: Option<Kind>,
+    keys: Vec<u8>,
+}
+
+impl Stretch {
+    /// The key of an entry; reads on where these keys do not tell.
+    pub fn find(&mut self, keys: &Keys, kind: Kind, id: Id) -> Result<Option<Key>, Error> {
+        if self.kind != Some(kind) || !self.tells(id) {
+            let places = keys.around(kind, id.bytes());
+            let end = (places.start + STRETCH).min(keys.of(kind).end);
+            self.keys = keys.bytes(places.start..end.max(places.end))?;
+            self.kind = Some(kind);
+        }
+        let known = self.keys.as_chunks::<KEY>().0;
+        let found = known.binary_search_by(|key| key[..ID].cmp(id.bytes()));
+        Ok(found.ok().and_then(|place| known.get(place)).map(Key::read))
+    }
+
+    /// Whether an id would stand between the first and the last.
+    fn tells(&self, id: Id) -> bool {
+        let keys = self.keys.as_chunks::<KEY>().0;
+        let ends = keys.first().zip(keys.last());
+        ends.is_some_and(|(first, last)| first[..ID] <= *id.bytes() && *id.bytes() <= last[..ID])
     }
 }
 
@@ -225,6 +264,13 @@ mod tests {
         }
         let mut read = Vec::new();
         let entries = Entries::open(&path, &keys).unwrap();
+        // In order, and to and fro: what lies close together is read once.
+        for place in (0..ids.len()).chain((0..ids.len()).map(|place| place * 1_789 % ids.len())) {
+            assert!(entries.has(Kind::Problem, ids[place]).unwrap() && !entries.has(Kind::Message, ids[place]).unwrap());
+            let mut other = ids[place];
+            other.0[15] ^= 1;
+            assert!(!entries.has(Kind::Problem, other).unwrap());
+        }
         let take = |id, body| {
             read.push((id, body));
             Ok(())

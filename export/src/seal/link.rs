@@ -9,6 +9,13 @@ use crate::Error;
 use model::record::Attachment;
 use model::{Body, Id, Kind, Record};
 use rusqlite::{OptionalExtension, params};
+use std::collections::HashMap;
+
+/// The items whose paths end with some paths, as they were found: many attachments with one path cost one search.
+type Endings = HashMap<String, Option<[u8; 16]>>;
+
+/// How many are remembered.
+const REMEMBERED: usize = 1 << 14;
 
 /// Links every attachment of the exhibit whose file is found.
 pub fn link_all(work: &Work<'_>) -> Result<(), Error> {
@@ -35,19 +42,20 @@ pub fn link_all(work: &Work<'_>) -> Result<(), Error> {
     })?;
     // Most attachments come from a few items.
     let mut parent = (Id::default(), String::new());
+    let mut endings = Endings::new();
     work.entries.each(Kind::Attachment, |id, body| match body {
         Body::Record(Record::Attachment(attachment)) => {
             let item = attachment.provenance.item;
             if parent.0 != item {
                 parent = (item, work.item_path(item)?);
             }
-            link(work, id, &parent.1, &attachment).map_err(|source| work.error(source))
+            link(work, id, &parent.1, &attachment, &mut endings).map_err(|source| work.error(source))
         }
         _ => Ok(()),
     })
 }
 
-fn link(work: &Work<'_>, id: Id, parent: &str, attachment: &Attachment) -> rusqlite::Result<()> {
+fn link(work: &Work<'_>, id: Id, parent: &str, attachment: &Attachment, endings: &mut Endings) -> rusqlite::Result<()> {
     let mut item = None;
     if let Some(sha256) = &attachment.sha256 {
         item = first(work, "SELECT id FROM main.digest WHERE sha256 = ?1 ORDER BY id LIMIT 1", sha256)?;
@@ -58,7 +66,7 @@ fn link(work: &Work<'_>, id: Id, parent: &str, attachment: &Attachment) -> rusql
     {
         item = match beside(work, parent, path)? {
             Some(item) => Some(item),
-            None => ending(work, path)?,
+            None => ending(work, path, endings)?,
         };
     }
     if let Some(item) = item {
@@ -78,20 +86,18 @@ fn beside(work: &Work<'_>, parent: &str, path: &str) -> rusqlite::Result<Option<
     first(work, "SELECT id FROM main.file WHERE reversed = ?1 ORDER BY id LIMIT 1", wanted)
 }
 
-/// The item whose path ends with that path, whole components only. The answer is remembered by path, so that as many attachments
-/// as one likes with one path cost one search.
-fn ending(work: &Work<'_>, path: &str) -> rusqlite::Result<Option<[u8; 16]>> {
-    let known = "SELECT item FROM main.suffix WHERE path = ?1";
-    let answer: Option<Option<[u8; 16]>> =
-        work.connection.prepare_cached(known)?.query_row([path.as_bytes()], |row| row.get(0)).optional()?;
-    if let Some(answer) = answer {
-        return Ok(answer);
+/// The item whose path ends with that path, whole components only.
+fn ending(work: &Work<'_>, path: &str, endings: &mut Endings) -> rusqlite::Result<Option<[u8; 16]>> {
+    if let Some(answer) = endings.get(path) {
+        return Ok(*answer);
     }
     let whole: Vec<u8> = path.bytes().rev().collect();
     let (first, end) = ([whole.as_slice(), b"/"].concat(), [whole.as_slice(), b"0"].concat());
     let sql = "SELECT min(id) FROM main.file WHERE reversed = ?1 OR (reversed >= ?2 AND reversed < ?3)";
     let item: Option<[u8; 16]> = work.connection.prepare_cached(sql)?.query_row(params![whole, first, end], |row| row.get(0))?;
-    let remember = "INSERT INTO main.suffix VALUES (?1, ?2)";
-    work.connection.prepare_cached(remember)?.execute(params![path.as_bytes(), item])?;
+    if endings.len() >= REMEMBERED {
+        endings.clear();
+    }
+    endings.insert(path.to_owned(), item);
     Ok(item)
 }

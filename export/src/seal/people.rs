@@ -37,13 +37,23 @@ pub fn link_all(work: &Work<'_>) -> Result<(), Error> {
     owners(work)
 }
 
+/// What names a person, with its row: the columns of table `identity`.
+type Named = (String, String, usize, i64, Id, &'static str);
+
+/// How much of it waits in memory: what is inserted in order costs a table little.
+const HELD: usize = 1 << 15;
+
 /// Lists what names a person.
 fn list(work: &Work<'_>) -> Result<(), Error> {
+    let mut held = Vec::new();
     for kind in [Kind::Account, Kind::ContactPoint, Kind::Device] {
         work.entries.each(kind, |id, body| {
             let Body::Record(record) = body else { return Ok(()) };
             let rank = state_rank(record.provenance().state);
-            let put = |identity: Identity, role| put(work, &identity, role, rank, id);
+            let mut put = |Identity { space, value, field }: Identity, role| {
+                held.push((space.word(), value, role, rank, id, field));
+                if held.len() >= HELD { write(work, &mut held) } else { Ok(()) }
+            };
             match &record {
                 Record::Account(account) => {
                     for identity in of_account(account) {
@@ -72,7 +82,7 @@ fn list(work: &Work<'_>) -> Result<(), Error> {
             Ok(())
         })?;
     }
-    Ok(())
+    write(work, &mut held)
 }
 
 fn of_account(account: &model::record::Account) -> Vec<Identity> {
@@ -85,10 +95,13 @@ fn of_account(account: &model::record::Account) -> Vec<Identity> {
     })
 }
 
-fn put(work: &Work<'_>, identity: &Identity, role: usize, rank: i64, id: Id) -> Result<(), Error> {
-    let Identity { space, value, field } = identity;
-    let sql = "INSERT OR IGNORE INTO main.identity VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    execute(work, sql, params![space.word(), value, role as i64, rank, id.bytes(), field])
+/// Inserts what is held, sorted; nothing is left.
+fn write(work: &Work<'_>, held: &mut Vec<Named>) -> Result<(), Error> {
+    held.sort_unstable();
+    held.drain(..).try_for_each(|(space, value, role, rank, id, field)| {
+        let sql = "INSERT OR IGNORE INTO main.identity VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        execute(work, sql, params![space, value, role as i64, rank, id.bytes(), field])
+    })
 }
 
 fn execute(work: &Work<'_>, sql: &str, parameters: impl rusqlite::Params) -> Result<(), Error> {

@@ -33,8 +33,7 @@ CREATE TABLE conflict (id BLOB PRIMARY KEY, records INTEGER) WITHOUT ROWID;";
 const LINKS_SCHEMA: &str = "
 CREATE TABLE linked (id BLOB PRIMARY KEY, item BLOB) WITHOUT ROWID;
 CREATE TABLE file (reversed BLOB, id BLOB, PRIMARY KEY (reversed, id)) WITHOUT ROWID;
-CREATE TABLE digest (sha256 TEXT, id BLOB, PRIMARY KEY (sha256, id)) WITHOUT ROWID;
-CREATE TABLE suffix (path BLOB PRIMARY KEY, item BLOB) WITHOUT ROWID;";
+CREATE TABLE digest (sha256 TEXT, id BLOB, PRIMARY KEY (sha256, id)) WITHOUT ROWID;";
 
 /// The scratch of one seal.
 pub struct Scratch {

@@ -87,7 +87,7 @@ pub fn write<G: Gather>(
     let (pages, roots) = create(path, plan.tables).map_err(error)?;
     let pages = Pages::append_to(path, pages).map_err(io)?;
     let mut writer = Writer::new(pages, plan.tables, roots);
-    let start = || Ok(Thread { gather: start()?, hasher: RowHasher::new(plan.seed), values: Vec::new() });
+    let start = || Ok(Thread { gather: start()?, hasher: RowHasher::new(plan.seed), values: Vec::new(), room: 0 });
     ordered(plan.threads, plan.jobs, start, chunk::<G>, |job, chunk| {
         written(chunk.digests.len() as u64);
         writer.rows(G::table(job), &chunk).map_err(io)
@@ -108,14 +108,18 @@ struct Thread<G> {
     gather: G,
     hasher: RowHasher,
     values: Vec<Value>,
+    /// Bytes of the longest records so far.
+    room: usize,
 }
 
 fn chunk<G: Gather>(thread: &mut Thread<G>, job: &G::Job) -> Result<Chunk, Error> {
-    let Thread { gather, hasher, values } = thread;
+    let Thread { gather, hasher, values, room } = thread;
     let table = G::table(job);
     values.clear();
     gather.rows(job, values)?;
-    let mut chunk = Chunk { records: Vec::new(), ends: Vec::new(), digests: Vec::new() };
+    let rows = values.len() / table.columns.len();
+    let (ends, digests) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
+    let mut chunk = Chunk { records: Vec::with_capacity(*room), ends, digests };
     for row in values.chunks_exact(table.columns.len()) {
         if let Some(column) = table.misfit(row) {
             return Err(Error::Misfit { table: table.name, column: column.name });
@@ -123,6 +127,7 @@ fn chunk<G: Gather>(thread: &mut Thread<G>, job: &G::Job) -> Result<Chunk, Error
         record::write(row, &mut chunk.records);
         chunk.ends.push(chunk.records.len());
     }
+    *room = chunk.records.len().max(*room);
     hasher.rows(table, values, &mut chunk.digests);
     Ok(chunk)
 }
@@ -185,9 +190,9 @@ impl Writer {
                 begin = *end;
             }
         }
+        self.tree.extend(chunk.digests.iter().map(|digests| digests.leaf).collect());
+        self.content.extend(chunk.digests.iter().map(|digests| digests.content).collect());
         for digests in &chunk.digests {
-            self.tree.push(digests.leaf);
-            self.content.push(digests.content);
             self.tile.extend_from_slice(&digests.leaf);
             if self.tile.len() == TILE_LEAVES * 32 {
                 self.end_tile()?;

@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn every_value_comes_back_as_it_was() {
-        let column = |kind| Column { name: "a", kind, required: false, field: Vec::new() };
+        let column = |kind| Column { name: "a", kind, required: false, field: Vec::new(), salt: None };
         for (kind, was) in [
             (Type::Blob, Value::Blob(vec![0, 0xff])),
             (Type::Text, Value::Text("007".to_owned())),

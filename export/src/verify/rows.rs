@@ -74,9 +74,9 @@ pub fn check(
         for (key, detail) in chunk.odd {
             report.wrong("row", Some(job.table.name), Some(key_words(job.table, &key)), detail);
         }
+        tree.extend(chunk.rows.iter().map(|(_, digests)| digests.leaf).collect());
+        content.extend(chunk.rows.iter().map(|(_, digests)| digests.content).collect());
         for (key, digests) in chunk.rows {
-            tree.push(digests.leaf);
-            content.push(digests.content);
             locator.row(job.table, key, digests.leaf)?;
         }
         if let Some(parts) = &mut parts {
