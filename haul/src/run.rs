@@ -19,7 +19,7 @@ const UNIT_QUEUE: usize = 64;
 const BATCH_QUEUE: usize = 32;
 
 /// Bytes of small contents on their way to a parser that are kept in memory; more go through the stage's folder.
-const STAGE_MEMORY_BYTES: usize = 16 << 20;
+const STAGE_MEMORY_BYTES: usize = 32 << 20;
 
 /// What `haul run` needs for every exhibit.
 struct Bench {

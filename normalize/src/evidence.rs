@@ -51,7 +51,7 @@ impl Scratch {
         let settings = config::Settings::default();
         let content = std::fs::read(self.folder.path().join("main")).expect("the scratch file");
         let head = &content[..content.len().min(64 << 10)];
-        let input = Input { unit: &self.unit, folder: self.folder.path(), head, limits: &settings.normalize };
+        let input = Input { unit: &self.unit, folder: self.folder.path(), head, whole: None, limits: &settings.normalize };
         let mut bodies = Vec::new();
         let mut emit = Emit::new(&self.unit, "test", Digest::default(), settings.normalize.cap_problems, &mut bodies);
         let outcome = read(&input, &mut emit);

@@ -36,6 +36,8 @@ pub struct Input<'a> {
     pub folder: &'a Path,
     /// First bytes of the content (up to 64 KiB).
     pub head: &'a [u8],
+    /// All of it, where it came through the pipe: the file is there only for a parser that is not [`Parser::reads_whole`].
+    pub whole: Option<&'a [u8]>,
     /// Limits.
     pub limits: &'a config::Normalize,
 }
@@ -51,6 +53,9 @@ impl Input<'_> {
         if size > most {
             emit.problem(Code::CapValue, format!("a {what} of {size} bytes"));
             return Err(Outcome::partial(format!("larger than any {what}")));
+        }
+        if let Some(whole) = self.whole {
+            return Ok(whole.to_vec());
         }
         std::fs::read(self.folder.join("main")).map_err(|error| {
             let detail = format!("reading failed: {}", error.kind());
@@ -104,6 +109,10 @@ pub trait Parser: Sync {
     fn version(&self) -> u32;
     /// Whether the content is its format: by content first (`head`), by name second. The folder may be empty still.
     fn identify(&self, input: &Input<'_>) -> bool;
+    /// Whether it takes the content from [`Input::content`] and never from the folder: a small one is then no file.
+    fn reads_whole(&self) -> bool {
+        false
+    }
     /// Reads the content. What goes wrong becomes problems; the outcome says how far it came.
     fn parse(&self, input: &Input<'_>, emit: &mut Emit<'_>) -> Outcome;
 }

@@ -21,7 +21,7 @@ pub fn read_unit(unit: &WorkUnit, folder: &Path, artifacts: &Set, limits: &confi
     read_content(unit, None, folder, artifacts, limits, outlet);
 }
 
-/// As [`read_unit`]; content that is given (all of it, 64 KiB at most) is written to the folder only if something reads it.
+/// As [`read_unit`]; content that is given (all of it, 1 MiB at most) is written to the folder only if something reads it there.
 pub fn read_content(
     unit: &WorkUnit,
     content: Option<&[u8]>,
@@ -32,9 +32,9 @@ pub fn read_content(
 ) {
     let mut emit = Emit::open(unit, limits.cap_problems, outlet);
     let outcome = head(content, folder).and_then(|head| {
-        let input = Input { unit, folder, head: &head, limits };
+        let input = Input { unit, folder, head: &head, whole: content, limits };
         let reader = identify(&input);
-        if let (Some(content), false) = (content, matches!(reader, Reader::Nobody)) {
+        if let (Some(content), true) = (content, reader.wants_file()) {
             put(&folder.join("main"), content)?;
         }
         Ok(reader.read(&input, artifacts, &mut emit))
@@ -88,6 +88,15 @@ fn identify(input: &Input<'_>) -> Reader {
 }
 
 impl Reader {
+    /// Whether it reads the content in the folder.
+    fn wants_file(&self) -> bool {
+        match self {
+            Reader::Database | Reader::Orphan => true,
+            Reader::Parser(parser) => !parser.reads_whole(),
+            Reader::Nobody => false,
+        }
+    }
+
     fn read(self, input: &Input<'_>, artifacts: &Set, emit: &mut Emit<'_>) -> Outcome {
         match self {
             Reader::Database => {

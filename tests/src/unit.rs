@@ -60,7 +60,7 @@ impl Unit {
     /// How many bodies the definitions give, none of them kept.
     pub fn count(&self, set: &Set) -> u64 {
         let limits = limits();
-        let input = Input { unit: &self.unit, folder: self.folder.path(), head: &[], limits: &limits };
+        let input = Input { unit: &self.unit, folder: self.folder.path(), head: &[], whole: None, limits: &limits };
         let mut count = Count(0);
         let mut emit = Emit::open(&self.unit, limits.cap_problems, &mut count);
         let outcome = database::read_database(&input, set, &mut emit);
@@ -75,7 +75,7 @@ impl Unit {
 
     fn with_emit(&self, read: impl FnOnce(&Input<'_>, &mut Emit<'_>) -> normalize::parse::Outcome) -> Vec<Body> {
         let limits = limits();
-        let input = Input { unit: &self.unit, folder: self.folder.path(), head: &[], limits: &limits };
+        let input = Input { unit: &self.unit, folder: self.folder.path(), head: &[], whole: None, limits: &limits };
         let mut bodies = Vec::new();
         let mut emit = Emit::open(&self.unit, limits.cap_problems, &mut bodies);
         let outcome = read(&input, &mut emit);

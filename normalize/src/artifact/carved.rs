@@ -15,7 +15,6 @@ use crate::recover::{Recovered, Row, Source};
 use crate::scratch;
 use model::provenance::Carved;
 use model::{Code, Locator, Record, State};
-use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Statement};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use together::Batches;
@@ -54,24 +53,24 @@ pub fn read(
     }
     let mut swap = Swap::prepare(connection, table)?;
     let mut places = HashSet::new();
-    for batch in Batches::of(table, recovered.of(place)) {
-        // What was gathered of one batch must not be taken for another's: its rowids may come again.
-        readings.iter_mut().for_each(|reading| reading.gathered.clear());
-        if batch.len() > 1 && readings.iter().any(|reading| reading.together) {
-            swap.put(batch)?;
+    for batch in Batches(recovered.of(place)) {
+        // What was gathered of one batch must not be taken for another's.
+        readings.iter_mut().for_each(|reading| reading.gathered = None);
+        if batch.len() > 1 && readings.iter().any(|reading| reading.together.is_some()) {
+            swap.put(batch.iter().zip(1..))?;
             readings.iter_mut().for_each(|reading| reading.gather(batch, emit));
         }
-        for row in batch {
+        for (row, number) in batch.iter().zip(1..) {
             if !places.insert(row.place()) {
                 // A second reading of the same bytes: an id derives from the place.
                 readings.iter_mut().for_each(|reading| reading.reject(row, "its place was told of before"));
                 continue;
             }
             for reading in &mut readings {
-                if !reading.has(row) {
-                    swap.put(std::slice::from_ref(row))?;
+                if !reading.has(number) {
+                    swap.put([(row, row.row_id.unwrap_or(LOST))].into_iter())?;
                 }
-                complete &= reading.take(row, recovered, emit);
+                complete &= reading.take(row, number, recovered, emit);
             }
         }
     }
@@ -91,8 +90,7 @@ struct Swap<'c> {
 impl<'c> Swap<'c> {
     fn prepare(connection: &'c Connection, table: &Table) -> rusqlite::Result<Swap<'c>> {
         let name = quoted(&table.name);
-        let taken = |name: &&str| table.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name));
-        let row_id = ["rowid", "_rowid_", "oid"].into_iter().find(|name| !taken(name));
+        let row_id = together::place_name(table);
         let columns = row_id.map(str::to_owned).into_iter().chain(table.columns.iter().map(|column| quoted(&column.name)));
         let columns: Vec<_> = columns.collect();
         let first = usize::from(row_id.is_none()) + 1;
@@ -108,11 +106,10 @@ impl<'c> Swap<'c> {
         })
     }
 
-    /// Puts rows into the table, and nothing else is there.
-    fn put(&mut self, rows: &[Row]) -> rusqlite::Result<()> {
+    /// Puts rows into the table at their places, and nothing else is there.
+    fn put<'r>(&mut self, rows: impl Iterator<Item = (&'r Row, i64)>) -> rusqlite::Result<()> {
         self.clear.execute([])?;
-        for row in rows {
-            let row_id = row.row_id.unwrap_or(LOST);
+        for (row, row_id) in rows {
             self.insert.raw_bind_parameter(1, row_id)?;
             for column in 0..self.columns {
                 // What is lost is NULL here; the row's confidence says that it is lost.
@@ -141,10 +138,10 @@ struct Reading<'c> {
     skipped: Statement<'c>,
     columns: Columns,
     tallies: BTreeMap<&'static str, Tally>,
-    /// Whether it may read rows of different keys together.
-    together: bool,
-    /// What it gave for the rows of a batch, by their rowids.
-    gathered: HashMap<i64, Built>,
+    /// The query for many rows, where it tells them apart.
+    together: Option<Statement<'c>>,
+    /// What it gave for the rows of a batch, by their numbers; `None` where each is read alone.
+    gathered: Option<HashMap<i64, Built>>,
 }
 
 /// A record, or why there is none, and what was wrong with its cells.
@@ -162,36 +159,36 @@ impl<'c> Reading<'c> {
         let statement = prepare(&sql)?;
         let columns = Columns::of(query, &statement)?;
         let skipped = prepare(&count_skipped(query))?;
-        let together = columns.part.is_none() && together::tells_apart(&sql, table);
+        let by_place = together::by_place(&sql, table).filter(|_| columns.part.is_none());
+        let together = by_place.map(|sql| prepare(&sql)).transpose()?;
         let (tallies, gathered) = Default::default();
         Ok(Reading { artifact, query, statement, skipped, columns, tallies, together, gathered })
     }
 
     /// Reads the rows that the TEMP table holds together. Where anything is not as it should be, each will be read alone.
     fn gather(&mut self, rows: &[Row], emit: &Emit<'_>) {
-        if self.together && !self.read_together(rows, emit).unwrap_or(false) {
-            self.gathered.clear();
-        }
+        self.gathered = self.read_together(rows, emit).ok().flatten();
     }
 
-    /// False where a row is given that is not of the batch, or twice.
-    fn read_together(&mut self, rows: &[Row], emit: &Emit<'_>) -> rusqlite::Result<bool> {
-        let by_id: HashMap<i64, &Row> = rows.iter().filter_map(|row| Some((row.row_id?, row))).collect();
-        let Reading { artifact, query, statement, columns, gathered, .. } = self;
+    /// `None` where a row is given twice.
+    fn read_together(&mut self, rows: &[Row], emit: &Emit<'_>) -> rusqlite::Result<Option<HashMap<i64, Built>>> {
+        let Reading { artifact, query, together: Some(statement), columns, .. } = self else { return Ok(None) };
+        let mut gathered = HashMap::new();
         let mut found = statement.query([])?;
         while let Some(cells) = found.next()? {
-            let ValueRef::Integer(row_id) = cells.get_ref(columns.row_id)? else { return Ok(false) };
-            let Some(row) = by_id.get(&row_id) else { return Ok(false) };
-            if gathered.insert(row_id, build(artifact, query, columns, row, cells, emit)).is_some() {
-                return Ok(false);
+            let number = cells.get::<_, i64>(columns.row_id)?;
+            let place = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
+            let Some(row) = place.and_then(|place| rows.get(place)) else { return Ok(None) };
+            if gathered.insert(number, build(artifact, query, columns, row, cells, emit)).is_some() {
+                return Ok(None);
             }
         }
-        Ok(true)
+        Ok(Some(gathered))
     }
 
-    /// Whether the row was read together with others.
-    fn has(&self, row: &Row) -> bool {
-        row.row_id.is_some_and(|row_id| self.gathered.contains_key(&row_id))
+    /// Whether the batch that was read together gave something for the row of that number.
+    fn has(&self, number: i64) -> bool {
+        self.gathered.as_ref().is_some_and(|gathered| gathered.contains_key(&number))
     }
 
     /// Counts a row that is not read.
@@ -202,8 +199,8 @@ impl<'c> Reading<'c> {
     }
 
     /// Reads a row: it was gathered, or the TEMP table holds it and no other.
-    fn take(&mut self, row: &Row, recovered: &Recovered, emit: &mut Emit<'_>) -> bool {
-        let found = match self.records(row, recovered, emit) {
+    fn take(&mut self, row: &Row, number: i64, recovered: &Recovered, emit: &mut Emit<'_>) -> bool {
+        let found = match self.records(row, number, recovered, emit) {
             Ok(found) if found.is_empty() => vec![Err((self.skip(), true))],
             Ok(found) => found.into_iter().map(|record| record.map_err(|reason| (reason.to_owned(), true))).collect(),
             Err(refused) => vec![Err(refused)],
@@ -230,6 +227,7 @@ impl<'c> Reading<'c> {
     fn records(
         &mut self,
         row: &Row,
+        number: i64,
         recovered: &Recovered,
         emit: &mut Emit<'_>,
     ) -> Result<Vec<Result<Record, Reject>>, (String, bool)> {
@@ -237,9 +235,10 @@ impl<'c> Reading<'c> {
         let failed = |error: rusqlite::Error| (format!("query failed: {}", scratch::reason(&error)), false);
         let place = locator(row, &query.row_table);
         let at = || format!("table {} page {} byte {} ({})", query.row_table, row.page, row.offset, row.state.name());
-        let gathered = row.row_id.and_then(|row_id| self.gathered.remove(&row_id));
-        let mut records: Vec<Built> = gathered.into_iter().collect();
-        if records.is_empty() {
+        let mut records: Vec<Built> = Vec::new();
+        if let Some(gathered) = &mut self.gathered {
+            records.extend(gathered.remove(&number));
+        } else {
             let (mut rows, mut last) = (self.statement.query([]).map_err(failed)?, None);
             while let Some(found) = rows.next().map_err(failed)? {
                 match self.columns.part(found) {

@@ -93,6 +93,10 @@ impl Parser for Html {
         html::is_html(input.head)
     }
 
+    fn reads_whole(&self) -> bool {
+        true
+    }
+
     fn parse(&self, input: &Input<'_>, emit: &mut Emit<'_>) -> Outcome {
         let content = match input.content(input.limits.cap_value_bytes, "page", emit) {
             Ok(content) => content,

@@ -8,7 +8,7 @@ pub mod told;
 use std::io::{self, Read};
 
 /// Bytes read at once.
-const BUFFER: usize = 256 << 10;
+const BUFFER: u64 = 256 << 10;
 /// Deepest nesting that a value may have; serde_json's own limit when it decodes.
 pub const DEPTH_MAX: u32 = 128;
 
@@ -65,18 +65,9 @@ impl<R: Read> JsonStream<R> {
     fn fill(&mut self) -> Result<bool, Stop> {
         self.base += self.buffer.len() as u64;
         self.at = 0;
-        self.buffer.resize(BUFFER, 0);
-        let mut length = 0;
-        while length == 0 {
-            match self.reader.read(&mut self.buffer) {
-                Ok(0) => break,
-                Ok(read) => length = read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Stop::Unreadable(error)),
-            }
-        }
-        self.buffer.truncate(length);
-        Ok(length > 0)
+        self.buffer.clear();
+        let read = (&mut self.reader).take(BUFFER).read_to_end(&mut self.buffer).map_err(Stop::Unreadable)?;
+        Ok(read > 0)
     }
 
     /// The next byte behind white space, not taken; `None` at the end.

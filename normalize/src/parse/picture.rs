@@ -35,6 +35,10 @@ impl Parser for Picture {
         is_picture(input.head)
     }
 
+    fn reads_whole(&self) -> bool {
+        true
+    }
+
     fn parse(&self, input: &Input<'_>, emit: &mut Emit<'_>) -> Outcome {
         let content = match input.content(PICTURE_MOST, "picture", emit) {
             Ok(content) => content,

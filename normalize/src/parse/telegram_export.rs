@@ -76,6 +76,10 @@ impl Parser for TelegramExport {
 
 /// Whether the first bytes are those of an export: by the keys of the outermost object as far as they go.
 fn looks_like_export(head: &[u8]) -> bool {
+    let open = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+    if !open.starts_with(b"{") {
+        return false;
+    }
     let Ok(mut stream) = JsonStream::new(head) else { return false };
     if !matches!(stream.enter(b'{'), Ok(true)) {
         return false;

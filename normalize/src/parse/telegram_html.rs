@@ -34,6 +34,10 @@ impl Parser for TelegramHtml {
         says(b"<html") && says(b"class=\"page_wrap\"") && says(b"chat_page") && says(b"class=\"history\"")
     }
 
+    fn reads_whole(&self) -> bool {
+        true
+    }
+
     fn parse(&self, input: &Input<'_>, emit: &mut Emit<'_>) -> Outcome {
         let content = match input.content(PAGE_BYTES_MAX, "page of an export", emit) {
             Ok(content) => content,

@@ -42,8 +42,14 @@ impl Parser for Vcard {
     fn identify(&self, input: &Input<'_>) -> bool {
         let (encoding, mark) = crate::parse::lines::encoding(input.head);
         let start = input.head.get(mark..).unwrap_or_default();
-        let text = crate::find::row::text(start.get(..start.len().min(4 << 10)).unwrap_or_default(), encoding);
         let named = input.unit.primary.name.to_ascii_lowercase().ends_with(b".vcf");
+        // Nearly every file is another: its first byte that is no space says so.
+        let first = start.iter().find(|byte| !matches!(byte, b' ' | b'\t'..=b'\r'));
+        let other = first.is_some_and(|byte| byte.is_ascii() && !byte.eq_ignore_ascii_case(&b'b'));
+        if !named && other && encoding == model::observable::Encoding::Utf8 {
+            return false;
+        }
+        let text = crate::find::row::text(start.get(..start.len().min(4 << 10)).unwrap_or_default(), encoding);
         let mut lines = text.lines().filter(|line| !line.trim().is_empty());
         // By its first line; a file of that name may have something before it.
         if named { lines.any(is_begin) } else { lines.next().is_some_and(is_begin) }

@@ -186,8 +186,8 @@ impl Progress {
 
     fn end(&mut self, position: Position) {
         // Offsets grow within a partition, except after a new assignment, which begins a new `Progress`.
-        let found = self.pending.iter_mut().find(|(pending, done)| *pending == position && !done);
-        if let Some((_, done)) = found {
+        let at = self.pending.partition_point(|(pending, _)| pending.offset < position.offset);
+        if let Some((_, done)) = self.pending.get_mut(at).filter(|(pending, _)| *pending == position) {
             *done = true;
         }
     }

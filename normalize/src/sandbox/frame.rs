@@ -10,6 +10,9 @@ use std::io::{self, Read, Write};
 /// Bytes of bodies that a child gathers into one frame.
 pub const CHUNK_BYTES: usize = 256 << 10;
 
+/// Room made at once for a frame that is read: most are smaller.
+const CONTENT_BYTES: usize = 1 << 20;
+
 /// Bytes of the length in front of a frame or a body.
 pub const LENGTH_BYTES: usize = 4;
 
@@ -107,15 +110,15 @@ pub fn read(input: &mut impl Read) -> io::Result<Option<(Tag, Vec<u8>)>> {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
         Err(error) => return Err(error),
     }
-    let mut frame = Vec::new();
-    input.take(u64::from(u32::from_le_bytes(length))).read_to_end(&mut frame)?;
     let invalid = || io::Error::new(io::ErrorKind::InvalidData, "no frame");
-    if frame.len() != u32::from_le_bytes(length) as usize || frame.is_empty() {
-        return Err(invalid());
-    }
-    let payload = frame.split_off(1);
-    let tag = frame.first().copied().and_then(Tag::of).ok_or_else(invalid)?;
-    Ok(Some((tag, payload)))
+    let mut tag = [0u8; 1];
+    input.read_exact(&mut tag)?;
+    let [tag] = tag;
+    let tag = Tag::of(tag).ok_or_else(invalid)?;
+    let length = u32::from_le_bytes(length).checked_sub(1).ok_or_else(invalid)?;
+    let mut payload = Vec::with_capacity((length as usize).min(CONTENT_BYTES));
+    input.take(u64::from(length)).read_to_end(&mut payload)?;
+    if payload.len() == length as usize { Ok(Some((tag, payload))) } else { Err(invalid()) }
 }
 
 /// Writes one frame.

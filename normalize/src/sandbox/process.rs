@@ -26,10 +26,10 @@ const START: Duration = Duration::from_secs(60);
 /// Bytes of standard error that are kept.
 const SAID_BYTES: usize = 4 << 10;
 
-/// Bytes that the pipe from the child holds, if the host allows it.
+/// Bytes that the pipes to and from the child hold, if the host allows it.
 const PIPE_BYTES: usize = 512 << 10;
 
-/// Bytes read at a time.
+/// Bytes read at a time, at least.
 const READ_BYTES: usize = 64 << 10;
 
 /// Limits of one unit.
@@ -134,7 +134,9 @@ impl Process {
             .and_then(|()| nonblocking(&self.stderr))
             .map_err(begin)?;
         // A smaller pipe is slower and nothing else: a host may refuse more.
-        if let Err(error) = rustix::pipe::fcntl_setpipe_size(&self.stdout, PIPE_BYTES) {
+        let sized = rustix::pipe::fcntl_setpipe_size(&self.stdout, PIPE_BYTES)
+            .and_then(|_| rustix::pipe::fcntl_setpipe_size(&self.stdin, PIPE_BYTES));
+        if let Err(error) = sized {
             tracing::debug!("pipe size: {error}");
         }
         let deadline = Instant::now() + START;
@@ -260,17 +262,13 @@ impl Process {
     /// Waits for output of the child and takes it.
     fn listen(&mut self, deadline: Instant) -> io::Result<Heard> {
         loop {
-            let old = self.buffer.len();
-            self.buffer.resize(old.saturating_add(READ_BYTES), 0);
-            let fresh = self.buffer.get_mut(old..).unwrap_or_default();
-            let outcome = self.stdout.read(fresh);
-            self.buffer.truncate(old.saturating_add(*outcome.as_ref().unwrap_or(&0)));
-            match outcome {
+            self.buffer.reserve(READ_BYTES);
+            match rustix::io::read(&self.stdout, rustix::buffer::spare_capacity(&mut self.buffer)) {
                 Ok(0) => return Ok(Heard::End),
                 Ok(_) => return Ok(Heard::Bytes),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
+                Err(rustix::io::Errno::AGAIN) => {}
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
             }
             let Some(left) = remaining(deadline) else { return Ok(Heard::Late) };
             let mut waited = [PollFd::new(&self.stdout, PollFlags::IN), PollFd::new(&self.stderr, PollFlags::IN)];

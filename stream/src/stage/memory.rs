@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Contents up to this size are small, bytes.
-pub const SMALL_BYTES: usize = 64 << 10;
+pub const SMALL_BYTES: usize = 1 << 20;
 
 /// Small contents, up to so many bytes of them.
 pub struct Memory {

@@ -77,10 +77,11 @@ impl IosDevice {
         FILES.iter().find(|(known, _)| known.as_bytes() == name).map(|(_, values)| *values)
     }
 
-    /// The whole list. Where the head is all of it there may be no file yet.
+    /// The whole list. Where it came through the pipe, or the head is all of it, there may be no file yet.
     fn content(input: &Input<'_>) -> Option<Vec<u8>> {
-        if input.unit.primary.item.size_bytes == input.head.len() as u64 {
-            return Some(input.head.to_vec());
+        let head = (input.unit.primary.item.size_bytes == input.head.len() as u64).then_some(input.head);
+        if let Some(whole) = input.whole.or(head) {
+            return (whole.len() as u64 <= FILE_BYTES_MAX).then(|| whole.to_vec());
         }
         let path = input.folder.join("main");
         let size = std::fs::metadata(&path).ok()?.len();

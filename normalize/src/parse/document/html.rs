@@ -28,6 +28,9 @@ const BEGINNINGS: &[&[u8]] =
 /// Whether content is a page: a document type or one of the outermost elements comes first.
 pub fn is_html(head: &[u8]) -> bool {
     let head = head.get(..head.len().min(4 << 10)).unwrap_or_default();
+    if !may_begin(head.trim_ascii_start()) {
+        return false;
+    }
     let text = charset::decode(head, None).0;
     let mut rest = text.trim_start();
     while let Some((_, behind)) = rest.strip_prefix("<!--").and_then(|comment| comment.split_once("-->")) {
@@ -39,6 +42,12 @@ pub fn is_html(head: &[u8]) -> bool {
         return starts_with(rest, b"<!doctype html") || starts_with(rest, b"<html");
     }
     BEGINNINGS.iter().any(|beginning| starts_with(rest, beginning))
+}
+
+/// Whether the first byte may be `<`, a byte-order mark or (the start of) a space: nearly every file that is no page is known by it
+/// before its character set is looked for.
+fn may_begin(start: &[u8]) -> bool {
+    matches!(start, [b'<' | 0x0b | 0xa0 | 0xc2 | 0xe1 | 0xe2 | 0xe3 | 0xef, ..] | [0xff, 0xfe, ..] | [0xfe, 0xff, ..])
 }
 
 fn starts_with(text: &str, beginning: &[u8]) -> bool {

@@ -73,7 +73,7 @@ fn a_large_picture_is_not_searched_and_says_so() {
     let scratch = Scratch::new("a.png", &fixture("screenshot.png"));
     let bodies = scratch.run(|input, emit| {
         let limits = config::Normalize { qr_pixels_most: 1000, ..input.limits.clone() };
-        Picture.parse(&Input { limits: &limits, unit: input.unit, folder: input.folder, head: input.head }, emit)
+        Picture.parse(&Input { limits: &limits, unit: input.unit, folder: input.folder, head: input.head, whole: None }, emit)
     });
     let item = bodies.iter().find_map(|body| if let Body::Item(item) = body { Some(item) } else { None }).expect("an item");
     assert_eq!((item.status, item.reason.as_deref()), (ItemStatus::Plain, Some("172800 pixels: not searched for QR codes")));

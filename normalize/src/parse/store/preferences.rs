@@ -39,6 +39,10 @@ impl Parser for Preferences {
         rest.starts_with(b"<map>") || rest.starts_with(b"<map ") || rest.starts_with(b"<map/>")
     }
 
+    fn reads_whole(&self) -> bool {
+        true
+    }
+
     fn parse(&self, input: &Input<'_>, emit: &mut Emit<'_>) -> Outcome {
         let content = match input.content(FILE_BYTES_MAX, "file of settings", emit) {
             Ok(content) => content,

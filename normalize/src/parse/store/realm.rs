@@ -77,9 +77,9 @@ impl Parser for Realm {
 fn is_encrypted(input: &Input<'_>) -> bool {
     let item = &input.unit.primary.item;
     let named = item.path.to_ascii_lowercase().ends_with(".realm");
-    let distinct: std::collections::HashSet<&u8> = input.head.iter().take(4096).collect();
     // All byte values stand in a page of cipher text, in hardly any other.
-    named && item.size_bytes >= 4096 && item.size_bytes.is_multiple_of(4096) && distinct.len() > 240
+    let distinct = || input.head.iter().take(4096).collect::<std::collections::HashSet<&u8>>().len();
+    named && item.size_bytes >= 4096 && item.size_bytes.is_multiple_of(4096) && distinct() > 240
 }
 
 #[cfg(test)]
