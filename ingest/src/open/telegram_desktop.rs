@@ -108,7 +108,7 @@ fn decrypted(array: &[u8], key: &LocalKey) -> Option<Vec<u8>> {
         [part(64, 32), check].concat(),
         [check, part(96, 32)].concat(),
     ]
-    .map(|bytes| Sha1::digest(bytes));
+    .map(Sha1::digest);
     let secret: [u8; 32] = [&a[..8], &b[8..20], &c[4..16]].concat().try_into().ok()?;
     let vector: [u8; 32] = [&a[8..20], &b[..8], &c[16..20], &d[..8]].concat().try_into().ok()?;
     let plain = ige(packed, &secret, &vector);

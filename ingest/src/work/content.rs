@@ -178,12 +178,12 @@ impl Worker<'_> {
                 self.problem(&mut item, ItemStatus::Partial, trouble)?;
             }
             let (mut source, mut reading) = (among(source), reading);
-            if open::is_sealed(&path, head) {
-                if let Some(late) = self.late.as_mut().filter(|_| place.in_order) {
-                    match late.wait(item, source, reading) {
-                        None => return Ok(None),
-                        Some(back) => (item, source, reading) = back,
-                    }
+            if open::is_sealed(&path, head)
+                && let Some(late) = self.late.as_mut().filter(|_| place.in_order)
+            {
+                match late.wait(item, source, reading) {
+                    None => return Ok(None),
+                    Some(back) => (item, source, reading) = back,
                 }
             }
             return self.container(place, item, source, &reading, How::Spooled(head)).map(|()| None);

@@ -44,7 +44,7 @@ pub fn unlock(volume: &Source, passwords: &[String]) -> Result<Source, Trouble> 
     let header = some(volume, 0, HEADER_BYTES).map_err(|error| Trouble::of(&error))?;
     let (version, block, key_bits) = (u32be(&header, 8), u32be(&header, 52), u32be(&header, 24));
     let known = version == 2 && u32be(&header, 20) == AES && [128, 256].contains(&key_bits) && BLOCK_BYTES.contains(&block);
-    if !known || block as usize % CIPHER_BLOCK != 0 {
+    if !known || !length(block).is_multiple_of(CIPHER_BLOCK) {
         let detail = format!("{NEEDS}, and a reader of its version {version}, AES of {key_bits} bits in blocks of {block} bytes");
         return Err(Trouble::new(Code::Encrypted, detail));
     }
