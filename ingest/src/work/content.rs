@@ -165,13 +165,7 @@ impl Worker<'_> {
         }
         let image = || open::is_container(&path, head) || positioned.as_ref().is_some_and(open::ends_as_image);
         if error.is_none() && special.is_none() && self.opens(place, &mut item, image())? {
-            let (reading, source) = match positioned {
-                Some(source) => (self.hash(&item, head, &mut capped)?, source),
-                None => {
-                    let mut spool = Spool::new(head, &mut capped);
-                    (self.hash(&item, head, &mut spool)?, spool.finish()?)
-                }
-            };
+            let (reading, source) = self.spooled(&item, head, &mut capped, positioned)?;
             self.budget = self.budget.less(reading.size);
             let trouble = stop(capped.stopped, &reading).or_else(|| reading.trouble.clone());
             if let Some(trouble) = trouble {
@@ -210,6 +204,21 @@ impl Worker<'_> {
             Some(special) => self.whole(item, reading, special).map(|()| None),
             None => self.finish_log(item, reading, log),
         }
+    }
+
+    /// Hashes a container that is an entry, and keeps its bytes where they cannot be read by position.
+    fn spooled(
+        &mut self,
+        item: &Item,
+        head: &[u8],
+        stream: &mut Capped<'_>,
+        positioned: Option<Source>,
+    ) -> Result<(Reading, Source), Error> {
+        if let Some(source) = positioned {
+            return Ok((self.hash(item, head, stream)?, source));
+        }
+        let mut spool = Spool::new(head, stream);
+        Ok((self.hash(item, head, &mut spool)?, spool.finish()?))
     }
 
     /// Ends an entry that stands for a whole disk or volume.
