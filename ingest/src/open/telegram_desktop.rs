@@ -301,14 +301,18 @@ mod tests {
 
     #[test]
     fn damage_is_told() {
+        let told =
+            |content: &[u8]| opened("tdata/key_datas", content, &[], &[]).map_or(true, |(_, troubles)| !troubles.is_empty());
         let mut changed = KEYS.to_vec();
         changed[20] ^= 1;
         assert_eq!(opened("tdata/key_datas", &changed, &[], &[]).unwrap_err().code, Code::ChecksumMismatch);
+        for (at, bit) in (MAGIC.len()..KEYS.len()).flat_map(|at| [(at, 0), (at, 7)]) {
+            let mut changed = KEYS.to_vec();
+            changed[at] ^= 1 << bit;
+            assert!(told(&changed), "byte {at}");
+        }
         for cut in MAGIC.len()..KEYS.len() {
-            assert!(
-                opened("tdata/key_datas", &KEYS[..cut], &[], &[]).map_or(true, |(_, troubles)| !troubles.is_empty()),
-                "{cut}"
-            );
+            assert!(told(&KEYS[..cut]), "{cut}");
         }
     }
 }

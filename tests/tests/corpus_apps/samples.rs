@@ -272,18 +272,22 @@ const NOTES_PLASO: &[(&str, u64, u64)] = &[
     ("ZICNOTEDATA→message", 8, 8),
     ("ZICCLOUDSYNCINGOBJECT→thread", 28, 3),
     ("ZICCLOUDSYNCINGOBJECT→account", 28, 1),
+    ("ZICCLOUDSYNCINGOBJECT→participant", 28, 0),
     ("ZICCLOUDSYNCINGOBJECT→attachment", 28, 0),
 ];
+/// Three shares of two people each, as plistlib reads `ZSERVERSHAREDATA`: one row more for each second one.
 const NOTES_17: &[(&str, u64, u64)] = &[
     ("ZICNOTEDATA→message", 14, 14),
     ("ZICNOTEPARTICIPANT→participant", 4, 4),
     ("ZICCLOUDSYNCINGOBJECT→thread", 36, 3),
-    ("ZICCLOUDSYNCINGOBJECT→account", 36, 1),
+    ("ZICCLOUDSYNCINGOBJECT→account", 39, 7),
+    ("ZICCLOUDSYNCINGOBJECT→participant", 39, 6),
     ("ZICCLOUDSYNCINGOBJECT→attachment", 36, 0),
 ];
 const NOTES_16: &[(&str, u64, u64)] = &[
     ("ZICNOTEDATA→message", 6, 6),
     ("ZICCLOUDSYNCINGOBJECT→thread", 9, 2),
     ("ZICCLOUDSYNCINGOBJECT→account", 9, 1),
+    ("ZICCLOUDSYNCINGOBJECT→participant", 9, 0),
     ("ZICCLOUDSYNCINGOBJECT→attachment", 9, 0),
 ];
