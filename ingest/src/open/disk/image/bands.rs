@@ -138,9 +138,14 @@ fn open_folder(source: &Source) -> Result<Option<Opened>, Trouble> {
         return Err(Trouble::new(Code::Missing, "a sparse bundle's list without its bands"));
     }
     // An encrypted bundle keeps the header of what its bands hold in a file of its own, which has the header's length.
-    let token = beside.open(b"token").ok().filter(|token| token.size() > 0);
-    let (folder, token) = (Folder { list: source.clone(), band, size, last: Mutex::new(None) }, token);
-    let bands = Disk::source(folder);
+    let token = match beside.open(b"token") {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            let detail = format!("token of a sparse bundle cannot be opened: {}", error.kind());
+            return Err(Trouble::new(Code::Unreadable, detail));
+        }
+        token => token.ok().filter(|token| token.size() > 0),
+    };
+    let bands = Disk::source(Folder { list: source.clone(), band, size, last: Mutex::new(None) });
     let disk = match token {
         Some(token) => Disk::source(super::super::pieces::Joined::new(vec![token, bands])),
         None => bands,
